@@ -1,0 +1,110 @@
+"""Rows that a run is made of. Everything a report says comes from them."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skinaudit.calibration.thresholds import DriftThreshold
+from skinaudit.config import AuditConfig, Frozen
+
+Attack = Literal["adv2", "pgd", "noise", "jpeg", "shift"]
+
+
+class MapDistances(Frozen):
+    """Distances between two maps in [0,1] at native resolution; NaN-free."""
+
+    l1: float
+    rms: float
+    iou10: float
+    iou20: float
+    iou30: float
+    iou_half: float
+    spearman: float
+    ssim: float
+
+
+class Prediction(Frozen):
+    """What the model says of one image: class index, its softmax probability, all probabilities."""
+
+    index: int
+    confidence: float
+    probabilities: tuple[float, ...]
+
+
+class ImageRecord(Frozen):
+    """One file that was found. ``status`` says whether it was attacked, ``reason`` why not."""
+
+    image_id: str
+    status: Literal["attacked", "misclassified", "not selected", "unreadable", "refused", "duplicate", "unlabelled"]
+    reason: str | None = None
+    file_name: str | None = None  # only with --show-file-names
+    file_format: str | None = None
+    width: int | None = None
+    height: int | None = None
+    drawn: bool = False
+    label: str | None = None
+    prediction: Prediction | None = None
+    rounding_logit_change: float | None = None  # effect of showing 8-bit pixels instead of the resampler's floats
+    artifacts: dict[str, str] = {}  # kind -> path inside the run: "clean" (PNG), "map-cam", "map-grad" (NPY)
+
+
+class Record(Frozen):
+    """One verdict: (image, interpreter, attack, target)."""
+
+    unit_id: str
+    image_id: str
+    interpreter: str
+    attack: Attack
+    source_class: int
+    target_class: int | None  # None for controls
+    status: Literal["judged", "failed"]
+    reason: str | None = None
+    draw: int = 0
+    prediction: Prediction | None = None
+    flipped: bool = False  # adv2/pgd: argmax is the target; controls: argmax is no longer the source class
+    linf_levels: int = 0  # measured on the saved pixels, in grey levels of 255
+    image_ssim: float = 1.0
+    to_target: MapDistances | None = None  # map of the class now predicted against the benign map
+    original_class: MapDistances | None = None  # map of the original class at the changed image, same reference
+    kept: bool | None = None
+    joint: bool | None = None  # flipped and kept
+    steps: int = 0
+    seconds: float = 0.0
+    stop: str | None = None  # "target reached", "no improvement", "steps used up"
+    artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY)
+
+
+class ModelCard(Frozen):
+    """The object under test, as far as a report names it."""
+
+    name: str
+    version: str
+    network: str
+    parameters: int
+    tensor_digest: str
+    config_digest: str
+    classes: tuple[str, ...]
+    class_titles: tuple[str, ...]
+    malignant: tuple[str, ...]
+    input_size: tuple[int, int]
+    preprocessing: tuple[str, ...]
+    ignored: tuple[str, ...]
+    licence: str
+    declared: dict[str, float]
+
+
+class RunHeader(Frozen):
+    """Fixed before the first attack, hashed into the first event; a run resumes only when it matches."""
+
+    run_id: str
+    tool_version: str
+    created: str  # ISO 8601, UTC
+    config: AuditConfig
+    model: ModelCard
+    thresholds: tuple[DriftThreshold, ...]
+    threshold_origin: Literal["bundle", "calibrated in this run"]
+    images_digest: str
+    images_found: int
+    labels_given: bool
+    environment: dict[str, str]
+    command: str  # how to recompute, without paths of this site

@@ -1,0 +1,108 @@
+"""What a user decides: one frozen model serves as CLI options, settings in the run, and table in the report."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator
+
+#: Confidence below which a hit does not count as held during the search (adv2: "at confidence >= 0.95").
+HELD_CONFIDENCE = 0.95
+
+
+class Frozen(BaseModel):
+    """Base of everything that travels: immutable, no unknown keys."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Preset(StrEnum):
+    """How much work an audit may take."""
+
+    QUICK = "quick"
+    STANDARD = "standard"
+    THOROUGH = "thorough"
+
+
+class TargetRule(StrEnum):
+    """Which class the attacker wants."""
+
+    RANDOM = "random"
+    LEAST_LIKELY = "least-likely"
+    MOST_HARMFUL = "most-harmful"
+
+
+class Device(StrEnum):
+    """Where the model runs; ``auto`` takes CUDA when it is there."""
+
+    AUTO = "auto"
+    CPU = "cpu"
+    CUDA = "cuda"
+
+
+class Budget(Frozen):
+    """Numbers behind a preset. A step is one evaluation of the objective; GRAD needs three passes for one."""
+
+    images: int | None = Field(description="most images that are attacked; None: all")
+    pgd_steps: int = Field(gt=0, description="steps of PGD (diagnosis only)")
+    cam_steps: int = Field(gt=0, description="steps of ADV² against CAM, warm start included")
+    grad_steps: int = Field(gt=0, description="steps of ADV² against GRAD, warm start included")
+    warm_steps: int = Field(ge=0, description="first steps that look at the diagnosis only")
+    controls: int = Field(ge=1, description="draws of each random control per image")
+    early_stop: bool = Field(description="stop an image when its target is reached or nothing improves")
+
+    def steps(self, attack: str, interpreter: str | None) -> int:
+        """Steps of one work unit."""
+        if attack == "pgd" or interpreter is None:
+            return self.pgd_steps
+        return {"cam": self.cam_steps, "grad": self.grad_steps}[interpreter]
+
+
+#: The only place where presets are numbers; ``--help`` and the report print them from here.
+PRESETS: dict[Preset, Budget] = {
+    Preset.QUICK: Budget(
+        images=16, pgd_steps=20, cam_steps=40, grad_steps=40, warm_steps=10, controls=1, early_stop=True
+    ),
+    Preset.STANDARD: Budget(
+        images=200, pgd_steps=40, cam_steps=50, grad_steps=80, warm_steps=15, controls=1, early_stop=True
+    ),
+    Preset.THOROUGH: Budget(
+        images=None, pgd_steps=100, cam_steps=300, grad_steps=300, warm_steps=15, controls=3, early_stop=False
+    ),
+}
+
+
+class ThreatModel(Frozen):
+    """What the attacker may do (NIST AI 100-2 E2025: evasion, integrity, white-box, deployment stage)."""
+
+    epsilon: float = Field(default=8 / 255, description="L∞ radius in units of the [0,1] pixel range")
+    norm: Literal["linf"] = "linf"
+    target: TargetRule = TargetRule.MOST_HARMFUL
+    target_map: Literal["benign"] = "benign"
+
+    @field_validator("epsilon")
+    @classmethod
+    def _epsilon_in_range(cls, value: float) -> float:
+        if not 1 / 255 - 1e-9 <= value <= 64 / 255 + 1e-9:
+            raise ValueError(f"epsilon must lie between 1/255 and 64/255 of the pixel range, got {value:.5g}")
+        return value
+
+    @property
+    def epsilon_levels(self) -> int:
+        """Whole 8-bit grey levels inside the radius: what a saved image can use."""
+        return int(self.epsilon * 255 + 1e-6)
+
+
+class AuditConfig(Frozen):
+    """Everything that decides what an audit computes."""
+
+    interpreters: tuple[str, ...] = ("cam", "grad")
+    threat: ThreatModel = ThreatModel()
+    preset: Preset = Preset.STANDARD
+    budget: Budget = PRESETS[Preset.STANDARD]
+    batch_size: int = Field(default=8, ge=1, le=256, description="the one batch shape of the run")
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    device: Literal["cpu", "cuda"] = "cpu"
+    threads: int = Field(default=1, ge=1)
+    show_file_names: bool = False

@@ -1,0 +1,67 @@
+"""What an interpreter is, the registry of those that exist, and how a raw map becomes a map in [0,1]."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import torch
+from torch import Tensor, nn
+
+#: Smallest range of a raw map, relative to its largest value, that still counts as a map and not as rounding.
+_FLAT = 1e-7
+
+
+class InterpreterUnavailable(ValueError):
+    """This interpreter cannot explain this network, or is not known; the message says what to do."""
+
+
+class Interpreter(Protocol):
+    """A way to explain a diagnosis: an image and a class become a map."""
+
+    @property
+    def name(self) -> str:
+        """Name in options and records."""
+
+    def explain(self, x: Tensor, classes: Tensor) -> Tensor:
+        """Maps (N,h,w) in [0,1] that a clinician sees for images x (N,3,H,W) in [0,1] and class indices (N,)."""
+
+    def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N,K) and the same maps from one shared forward pass, both with a graph to x."""
+
+
+def min_max(maps: Tensor) -> Tensor:
+    """Scale each map (N,h,w) to [0,1]; a constant map becomes zero instead of a division by zero.
+
+    >>> min_max(torch.tensor([[[1.0, 3.0], [2.0, 5.0]], [[4.0, 4.0], [4.0, 4.0]]])).tolist()
+    [[[0.0, 0.5], [0.25, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]
+    """
+    low = maps.amin((1, 2), keepdim=True)
+    high = maps.amax((1, 2), keepdim=True)
+    span = high - low
+    floor = _FLAT * torch.maximum(low.abs(), high.abs()).detach() + torch.finfo(maps.dtype).tiny
+    return torch.where(span > floor, (maps - low) / span.clamp_min(floor), torch.zeros_like(maps))
+
+
+def build_interpreter(name: str, classifier: nn.Module, probe: Tensor) -> Interpreter:
+    """The interpreter of that name for this classifier.
+
+    Args:
+        name: one of ``INTERPRETERS``.
+        classifier: pixels (N,3,H,W) in [0,1] to logits.
+        probe: one image (1,3,H,W) of the size that the classifier gets; CAM looks at the network's head with it.
+
+    Raises:
+        InterpreterUnavailable: unknown name, or the network has nothing this interpreter could use.
+    """
+    from skinaudit.interpreters.cam import Cam
+    from skinaudit.interpreters.grad import Grad
+
+    if name == "cam":
+        return Cam.for_network(classifier, probe)
+    if name == "grad":
+        return Grad(classifier)
+    raise InterpreterUnavailable(f"no interpreter is called {name!r}; there are {', '.join(INTERPRETERS)}")
+
+
+#: Names that ``--interpreters`` takes, in the order of a report.
+INTERPRETERS = ("cam", "grad")

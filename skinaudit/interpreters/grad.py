@@ -1,0 +1,51 @@
+"""GRAD: the magnitude of the input gradient (Simonyan et al. 2014; Zhang et al. 2020, back-propagation guided)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from skinaudit.interpreters.base import min_max
+from skinaudit.interpreters.smooth import SmoothedActivations, Smoothing
+
+
+@dataclass(frozen=True)
+class Grad:
+    """Maximum over RGB of |∇_x CE(f(x), c)|, average-pooled ``pool`` × ``pool``, min-max per image.
+
+    ``smoothing`` is used by ``differentiable`` alone: what a clinician sees always comes from the unchanged network.
+    """
+
+    classifier: nn.Module
+    pool: int = 4
+    smoothing: Smoothing = Smoothing()
+    name: str = "grad"
+
+    def explain(self, x: Tensor, classes: Tensor) -> Tensor:
+        """Maps (N, H/pool, W/pool) in [0,1]."""
+        _, _, gradient = self.input_gradient(x, classes)
+        return self.map_of(gradient)
+
+    def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (N,K) and maps with a graph to x; activations have smooth derivatives meanwhile."""
+        with torch.enable_grad(), SmoothedActivations(self.smoothing):
+            logits = self.classifier(x)
+            loss = functional.cross_entropy(logits, classes, reduction="sum")
+            (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
+        return logits, self.map_of(gradient)
+
+    def input_gradient(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N,K), cross entropy (N,) and its gradient (N,3,H,W), all detached; one forward, one backward."""
+        with torch.enable_grad():
+            leaf = x.detach().requires_grad_()
+            logits = self.classifier(leaf)
+            losses = functional.cross_entropy(logits, classes, reduction="none")
+            (gradient,) = torch.autograd.grad(losses.sum(), leaf)
+        return logits.detach(), losses.detach(), gradient
+
+    def map_of(self, gradient: Tensor) -> Tensor:
+        """The map of an input gradient (N,3,H,W), differentiable in it."""
+        return min_max(functional.avg_pool2d(gradient.abs().amax(1, keepdim=True), self.pool)[:, 0])
