@@ -34,7 +34,9 @@ MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 @dataclass(frozen=True)
 class Settings:
-    epochs: int = 15
+    epochs: int = 11
+    horizon: int = 15  # of the cosine; cut short by a linear decay after ``linear_after`` epochs
+    linear_after: int = 7
     small_epochs: int = 5
     small_size: int = 160
     size: int = 224
@@ -70,7 +72,9 @@ def find_image(folder: Path, name: str) -> Path:
     return next(path for path in (folder / f"{name}.jpg", folder / f"{name}.png") if path.exists())
 
 
-def split_by_lesion(rows: list[dict[str, str]], settings: Settings) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
+def split_by_lesion(
+    rows: list[dict[str, str]], settings: Settings
+) -> tuple[list[dict[str, str]], list[dict[str, str]]]:
     """Whole lesions go to one side; classes keep their shares."""
     generator = np.random.default_rng(settings.seed)
     validation: set[str] = set()
@@ -165,11 +169,19 @@ def sampling_weights(labels: Tensor, drawn: int, settings: Settings) -> Tensor:
     return weights
 
 
-def learning_rate(step: int, steps: int, settings: Settings) -> float:
-    warm = steps * 0.06
-    if step < warm:
-        return settings.rate * (step + 1) / warm
-    return settings.rate * (0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (step - warm) / (steps - warm))))
+def learning_rate(epoch: float, settings: Settings) -> float:
+    """Warm-up, cosine towards the horizon, then a linear way down to 2 % at the last epoch (``epoch`` counts from 0)."""
+    warm = settings.horizon * 0.06
+
+    def cosine(at: float) -> float:
+        return 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * (at - warm) / (settings.horizon - warm)))
+
+    if epoch < warm:
+        return settings.rate * max(epoch, 0.01) / warm
+    if epoch < settings.linear_after:
+        return settings.rate * cosine(epoch)
+    share = (epoch - settings.linear_after) / (settings.epochs - settings.linear_after)
+    return settings.rate * (cosine(settings.linear_after) * (1 - share) + 0.02 * share)
 
 
 @torch.no_grad()
@@ -226,7 +238,7 @@ class Trainer:
     def update(self, x: Tensor, labels: Tensor, step: int) -> float:
         settings = self.settings
         for group in self.optimizer.param_groups:
-            group["lr"] = learning_rate(step, self.steps * settings.epochs, settings)
+            group["lr"] = learning_rate(step / self.steps, settings)
         with torch.autocast("cpu", torch.bfloat16):
             logits = self.model(x.to(memory_format=torch.channels_last)).float()
         loss = functional.cross_entropy(logits, labels, label_smoothing=settings.smoothing)
@@ -241,7 +253,7 @@ class Trainer:
                     old.lerp_(new, 1 - keep)
                 else:
                     old.copy_(new)
-        return float(loss)
+        return float(loss.detach())
 
     def state(self, epoch: int) -> dict[str, object]:
         parts = {"model": self.model, "averaged": self.averaged, "optimizer": self.optimizer}
@@ -289,7 +301,7 @@ def main() -> None:
         begun = time.monotonic()
         loss = trainer.run_epoch(epoch)
         seconds = time.monotonic() - begun
-        scores = validate(trainer.averaged, validation) if epoch % 3 == 0 or epoch == settings.epochs else {}
+        scores = validate(trainer.averaged, validation) if epoch % 2 == 1 else {}
         temporary = arguments.out / "writing.tmp"
         torch.save(trainer.state(epoch), temporary)
         temporary.replace(arguments.out / f"epoch-{epoch:02d}.pt")

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from .classes import RECIPES, draw_lesion
-from .noise import Size
-from .output import squash, write_dicom, write_jpeg
+from sample_data.generator.classes import RECIPES, draw_lesion
+from sample_data.generator.noise import Size
+from sample_data.generator.output import squash, write_dicom, write_jpeg
 
 
 def picture_size(text: str) -> Size:

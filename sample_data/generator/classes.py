@@ -8,22 +8,22 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from . import lesion as parts
-from .noise import Size, blur, fractal, smoothstep, value_noise
-from .skin import Setting, bare_skin, choose_setting, photograph
-from .tissue import Tissue
+from sample_data.generator import lesion as parts
+from sample_data.generator.noise import Size, blur, fractal, smoothstep, value_noise
+from sample_data.generator.skin import bare_skin, choose_setting, photograph
+from sample_data.generator.tissue import Tissue
 
-Recipe = Callable[[np.random.Generator, Tissue, Setting], None]
+Recipe = Callable[[np.random.Generator, Tissue], None]
 
 
-def nevus(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def nevus(rng: np.random.Generator, tissue: Tissue) -> None:
     """Melanocytic nevus: round, even brown, regular network or globules, fading border."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.26, 0.56), rng.uniform(0.04, 0.09), 1, 1.6)
+    shape = parts.outline(rng, tissue.size, (0.26, 0.56), rng.uniform(0.04, 0.09), lobes=1, long=1.6)
     body = shape.mask(rng.uniform(0.16, 0.34), 0.10)
     core = smoothstep(0.0, 1.0, shape.depth)
     even = 1 + 0.10 * fractal(rng, tissue.size, 0.5 * shape.radius, 5, 0.7)
-    dark = rng.uniform(0.32, 0.95) + 0.35 * setting.melanin
+    dark = rng.uniform(0.32, 0.95) + 0.35 * tissue.skin_depth
     tissue.melanin += body * even * np.float32(dark) * (0.55 + rng.uniform(0.2, 0.9) * core)
     tissue.blood += body * np.float32(rng.uniform(0.05, 0.34))
     kind = rng.choice(["network", "globules", "plain"], p=[0.45, 0.35, 0.2])
@@ -37,16 +37,18 @@ def nevus(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
         tissue.melanin += 0.10 * body * fractal(rng, tissue.size, 12 * unit, 3)
 
 
-def melanoma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def melanoma(rng: np.random.Generator, tissue: Tissue) -> None:
     """Melanoma: asymmetric and ragged, several colours, streaks, veil, regression, irregular dots."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.40, 0.70), rng.uniform(0.09, 0.17), int(rng.integers(3, 6)), 1.5)
+    shape = parts.outline(
+        rng, tissue.size, (0.40, 0.70), rng.uniform(0.09, 0.17), lobes=int(rng.integers(3, 6)), long=1.5
+    )
     body = shape.mask(rng.uniform(0.06, 0.20), 0.06)
     halo = shape.mask(0.30, 0.0) * np.clip(0.6 + 0.5 * fractal(rng, tissue.size, 0.5 * shape.radius, 4), 0, 1.5)
     tissue.melanin += np.float32(rng.uniform(0.08, 0.3)) * halo
     tissue.blood += 0.12 * halo
     patchy = fractal(rng, tissue.size, 0.5 * shape.radius, 6, 0.65)
-    dark = rng.uniform(0.32, 0.85) + 0.4 * setting.melanin
+    dark = rng.uniform(0.32, 0.85) + 0.4 * tissue.skin_depth
     tissue.melanin += body * np.clip(dark * (1 + 0.42 * patchy), 0.1, None)
     tissue.blood += body * np.clip(0.10 + 0.14 * fractal(rng, tissue.size, 0.6 * shape.radius, 3), 0, 0.6)
     tissue.melanin += 0.55 * body * parts.network(rng, shape, rng.uniform(11, 16), 0.9)
@@ -66,14 +68,16 @@ def melanoma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None
         parts.veil(tissue, film * (0.8 + 0.2 * value_noise(rng, tissue.size, 25 * unit)), rng.uniform(0.35, 0.55))
 
 
-def keratosis(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def keratosis(rng: np.random.Generator, tissue: Tissue) -> None:
     """Seborrhoeic keratosis: stuck on, sharp edge, cysts, comedo-like openings, fissures."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.38, 0.68), rng.uniform(0.07, 0.13), int(rng.integers(1, 4)), 1.7)
+    shape = parts.outline(
+        rng, tissue.size, (0.38, 0.68), rng.uniform(0.07, 0.13), lobes=int(rng.integers(1, 4)), long=1.7
+    )
     bites = np.clip(value_noise(rng, tissue.size, 26 * unit) - 0.7, 0, 1) * 0.10
     shape = parts.Outline(shape.depth - bites, shape.angle, shape.centre, shape.radius)
     body = shape.mask(rng.uniform(0.03, 0.08), 0.03)
-    dark = rng.uniform(0.26, 0.62) + 0.35 * setting.melanin
+    dark = rng.uniform(0.26, 0.62) + 0.35 * tissue.skin_depth
     waxy = 1 + 0.27 * fractal(rng, tissue.size, 0.5 * shape.radius, 6, 0.72)
     tissue.melanin += body * np.float32(dark) * np.clip(waxy, 0.2, None)
     tissue.keratin += body * np.float32(rng.uniform(0.03, 0.24)) * np.clip(waxy, 0.2, None)
@@ -92,10 +96,12 @@ def keratosis(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> Non
     tissue.whiten(0.09 * body * np.clip(fractal(rng, tissue.size, 14 * unit, 3), 0, 1.5))
 
 
-def carcinoma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def carcinoma(rng: np.random.Generator, tissue: Tissue) -> None:
     """Basal cell carcinoma: pink and pearly, arborising vessels, blue-grey nests, ulceration."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.36, 0.64), rng.uniform(0.09, 0.16), int(rng.integers(1, 4)), 1.5)
+    shape = parts.outline(
+        rng, tissue.size, (0.36, 0.64), rng.uniform(0.09, 0.16), lobes=int(rng.integers(1, 4)), long=1.5
+    )
     body = shape.mask(rng.uniform(0.10, 0.22), 0.04)
     tissue.bleach(body * 0.55)
     cloud = 1 + 0.45 * fractal(rng, tissue.size, 0.4 * shape.radius, 5, 0.6)
@@ -123,14 +129,16 @@ def carcinoma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> Non
         tissue.keratin += 0.5 * blur(sore, 5 * unit)
 
 
-def actinic(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def actinic(rng: np.random.Generator, tissue: Tissue) -> None:
     """Actinic keratosis: red pseudo-network around pale follicles, white-yellow scale."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.46, 0.80), rng.uniform(0.11, 0.19), int(rng.integers(1, 4)), 1.5)
+    shape = parts.outline(
+        rng, tissue.size, (0.46, 0.80), rng.uniform(0.11, 0.19), lobes=int(rng.integers(1, 4)), long=1.5
+    )
     body = shape.mask(rng.uniform(0.22, 0.4), 0.12)
     opening, between = parts.follicles(rng, shape, rng.uniform(13, 20))
     patch = 0.65 + 0.45 * parts.blotches(rng, shape, 0.5, 0.0, 1.0)
-    red = rng.uniform(0.28, 0.5) * (1 + 0.5 * setting.melanin)
+    red = rng.uniform(0.28, 0.5) * (1 + 0.5 * tissue.skin_depth)
     tissue.blood += body * patch * np.float32(red) * (0.4 + 0.8 * between)
     tissue.blood += 0.45 * body * parts.short_vessels(rng, shape, int(rng.integers(40, 110)), 16)
     tissue.keratin += 0.16 * body * patch
@@ -143,15 +151,15 @@ def actinic(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
     tissue.keratin += 0.3 * crust
 
 
-def fibroma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def fibroma(rng: np.random.Generator, tissue: Tissue) -> None:
     """Dermatofibroma: white scar-like centre inside a delicate brown network that fades outwards."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.32, 0.58), rng.uniform(0.05, 0.09), 1, 1.35)
+    shape = parts.outline(rng, tissue.size, (0.32, 0.58), rng.uniform(0.05, 0.09), lobes=1, long=1.35)
     body = shape.mask(0.34, 0.12)
     tissue.blood += np.float32(rng.uniform(0.10, 0.30)) * body
     rim = shape.ring(rng.uniform(0.28, 0.38), rng.uniform(0.20, 0.28))
     uneven = 0.9 + 0.16 * fractal(rng, tissue.size, 0.4 * shape.radius, 4, 0.6)
-    brown = (rng.uniform(0.24, 0.46) + 0.3 * setting.melanin) * rim * uneven
+    brown = (rng.uniform(0.24, 0.46) + 0.3 * tissue.skin_depth) * rim * uneven
     tissue.melanin += brown * (0.55 + 0.75 * parts.network(rng, shape, rng.uniform(7, 10), 0.3))
     edge = shape.depth + 0.06 * fractal(rng, tissue.size, 0.3 * shape.radius, 5, 0.65)
     scar = smoothstep(0.42, 0.95, edge)
@@ -164,10 +172,12 @@ def fibroma(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
     tissue.whiten(0.28 * lines)
 
 
-def vascular(rng: np.random.Generator, tissue: Tissue, setting: Setting) -> None:
+def vascular(rng: np.random.Generator, tissue: Tissue) -> None:
     """Vascular lesion: sharply bordered red, purple or maroon lacunae on a homogeneous ground."""
     unit = min(tissue.size) / 450
-    shape = parts.outline(rng, tissue.size, (0.26, 0.52), rng.uniform(0.035, 0.08), int(rng.integers(1, 3)), 1.4)
+    shape = parts.outline(
+        rng, tissue.size, (0.26, 0.52), rng.uniform(0.035, 0.08), lobes=int(rng.integers(1, 3)), long=1.4
+    )
     body = shape.mask(rng.uniform(0.06, 0.13), 0.03)
     tissue.blood += 0.22 * smoothstep(-0.55, 0.1, shape.depth)
     tissue.bleach(0.5 * body)
@@ -203,6 +213,6 @@ def draw_lesion(dx: str, seed: int, size: Size = (450, 600)) -> NDArray[np.uint8
     rng = np.random.default_rng([zlib.crc32(dx.encode()), seed])
     setting = choose_setting(rng)
     tissue = bare_skin(rng, size, setting)
-    recipe(rng, tissue, setting)
+    recipe(rng, tissue)
     picture = photograph(rng, tissue.render(), setting)
     return np.asarray(np.round(picture * 255), dtype=np.uint8)

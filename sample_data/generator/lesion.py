@@ -6,9 +6,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .noise import Field, Size, blur, cells, fractal, mesh, ridges, smoothstep, value_noise, warped_mesh
-from .strokes import Path, branch, curve, dots, paint
-from .tissue import Tissue
+from sample_data.generator.noise import (
+    Field,
+    Size,
+    blur,
+    cells,
+    fractal,
+    mesh,
+    ridges,
+    smoothstep,
+    value_noise,
+    warped_mesh,
+)
+from sample_data.generator.strokes import Path, branch, curve, dots, paint
+from sample_data.generator.tissue import Tissue
 
 
 @dataclass(frozen=True)
@@ -43,7 +54,13 @@ class Outline:
 
 
 def outline(
-    rng: np.random.Generator, size: Size, width: tuple[float, float], ragged: float, lobes: int = 1, long: float = 1.4
+    rng: np.random.Generator,
+    size: Size,
+    width: tuple[float, float],
+    ragged: float,
+    *,
+    lobes: int = 1,
+    long: float = 1.4,
 ) -> Outline:
     """An irregular blob: merged warped ellipses filling about `width` of the picture's width."""
     unit = min(size) / 450
@@ -133,7 +150,7 @@ def vessels(rng: np.random.Generator, shape: Outline, stems: int, width: float) 
         reach = shape.radius * rng.uniform(0.55, 1.0)
         start = (shape.centre[0] + reach * np.cos(way), shape.centre[1] + 0.75 * reach * np.sin(way))
         heading = way + np.pi + rng.normal(0, 0.5)
-        tree += branch(rng, start, heading, shape.radius * rng.uniform(0.6, 1.0), width * unit, 3)
+        tree += branch(rng, start, heading, shape.radius * rng.uniform(0.6, 1.0), width=width * unit, depth=3)
     return blur(paint(shape.size, tree), 0.8 * unit)
 
 

@@ -7,9 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .noise import Field, Size, blur, cells, fractal, mesh, ridges, smoothstep, value_noise, warped_mesh
-from .strokes import Path, curve, dots, paint
-from .tissue import Tissue
+from sample_data.generator.noise import (
+    Field,
+    Size,
+    blur,
+    cells,
+    fractal,
+    mesh,
+    ridges,
+    smoothstep,
+    value_noise,
+    warped_mesh,
+)
+from sample_data.generator.strokes import Path, curve, dots, paint
+from sample_data.generator.tissue import Tissue
 
 # Melanin and blood density of the six Fitzpatrick skin types, and how often each is drawn.
 TONES = ((0.02, 0.05), (0.07, 0.08), (0.17, 0.10), (0.36, 0.11), (0.70, 0.12), (1.08, 0.12))
@@ -28,11 +39,6 @@ class Setting:
     vignette: float
     hairs: int
     stubble: int
-
-    @property
-    def melanin(self) -> float:
-        """Background melanin density of this skin type."""
-        return TONES[self.tone][0]
 
 
 def choose_setting(rng: np.random.Generator) -> Setting:

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from .noise import Field, Size
+from sample_data.generator.noise import Field, Size
 
 Path = NDArray[np.float64]
 
@@ -70,7 +70,7 @@ def dots(size: Size, spots: Sequence[tuple[float, float, float, float]], hard: f
 
 
 def branch(
-    rng: np.random.Generator, start: tuple[float, float], heading: float, length: float, width: float, depth: int
+    rng: np.random.Generator, start: tuple[float, float], heading: float, length: float, *, width: float, depth: int
 ) -> list[tuple[Path, float, float, float]]:
     """A tree of vessels: a stem that forks into ever thinner, shorter branches."""
     path = wander(rng, start, heading, length, 0.16)
@@ -81,5 +81,5 @@ def branch(
         joint = int(len(path) * rng.uniform(0.35, 0.98))
         origin = (float(path[joint, 0]), float(path[joint, 1]))
         side = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.35, 0.95)
-        tree += branch(rng, origin, heading + side, length * rng.uniform(0.5, 0.8), width * 0.66, depth - 1)
+        tree += branch(rng, origin, heading + side, length * rng.uniform(0.5, 0.8), width=width * 0.66, depth=depth - 1)
     return tree

@@ -8,7 +8,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from .noise import Field, Size
+from sample_data.generator.noise import Field, Size
 
 BARE_SKIN = (0.925, 0.865, 0.845)
 ABSORPTION = {
@@ -22,7 +22,10 @@ ABSORPTION = {
 
 @dataclass
 class Tissue:
-    """Pixel fields of absorbing densities plus one white scattering layer with its own tint."""
+    """Pixel fields of absorbing densities plus one white scattering layer with its own tint.
+
+    `skin_depth` is the melanin density of the healthy skin around; darker skin dims the white layer.
+    """
 
     melanin: Field
     deep: Field

@@ -6,21 +6,11 @@ from typing import Literal
 
 from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.config import AuditConfig, Frozen
+from skinaudit.metrics.distances import MapDistances
+
+__all__ = ["Attack", "ImageRecord", "MapDistances", "ModelCard", "Prediction", "Record", "RunHeader"]
 
 Attack = Literal["adv2", "pgd", "noise", "jpeg", "shift"]
-
-
-class MapDistances(Frozen):
-    """Distances between two maps in [0,1] at native resolution; NaN-free."""
-
-    l1: float
-    rms: float
-    iou10: float
-    iou20: float
-    iou30: float
-    iou_half: float
-    spearman: float
-    ssim: float
 
 
 class Prediction(Frozen):

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-if TYPE_CHECKING:
-    from types import TracebackType
-
 _ATTENTION = {torch.softmax, Tensor.softmax, functional.softmax, functional.scaled_dot_product_attention}
 _CONVOLUTION = {torch.conv2d, functional.conv2d}
+#: Steps of a head that is affine in the features; any other step (an activation, say) may not be.
+_AFFINE = {
+    "__getitem__", "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "contiguous", "conv2d", "dropout", "flatten",
+    "float", "linear", "mean", "permute", "reshape", "squeeze", "sum", "to", "unsqueeze", "view",
+}  # fmt: skip
 
 
 class FeaturesUnavailable(ValueError):
@@ -22,7 +23,7 @@ class FeaturesUnavailable(ValueError):
 
 
 class LastFeatureMap(TorchFunctionMode):
-    """Remembers the last (N,C,h,w) tensor with h·w > 1 that a forward pass produced.
+    """Remembers the last (N,C,h,w) tensor with h·w > 1 that stood at or after a convolution of a forward pass.
 
     Works on functions, not on modules: networks that call ``F.relu`` or ``x.mean`` in ``forward`` (torchvision's
     DenseNet) have no module to hook, and in-place activations break module backward hooks. Gone after the ``with``.
@@ -31,7 +32,9 @@ class LastFeatureMap(TorchFunctionMode):
     def __init__(self) -> None:
         super().__init__()
         self._features: Tensor | None = None
-        self._attention = False
+        self._extent = (0, 0)
+        self._tokens = False
+        self._after: list[str] = []
 
     def __torch_function__(
         self,
@@ -41,31 +44,41 @@ class LastFeatureMap(TorchFunctionMode):
         kwargs: Mapping[str, object] | None = None,
     ) -> object:
         result = func(*args, **(kwargs or {}))
-        if not isinstance(result, Tensor) or result.dim() < 3:
-            return result
-        if func in _ATTENTION:
-            self._attention = True
-        elif func in _CONVOLUTION:
-            self._attention = False
-        if result.dim() == 4 and result.shape[2] * result.shape[3] > 1 and result.is_floating_point():
-            self._features = result
+        if func is functional.multi_head_attention_forward:
+            self._tokens = True
+        if isinstance(result, Tensor):
+            self._note(func, result)
         return result
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        super().__exit__(kind, error, trace)
+    def _note(self, func: Callable[..., object], result: Tensor) -> None:
+        spatial = result.dim() == 4 and result.shape[2] * result.shape[3] > 1 and result.is_floating_point()
+        if (func in _ATTENTION and result.dim() > 2) or (func is functional.linear and result.dim() == 3):
+            self._tokens = True
+        elif func in _CONVOLUTION and spatial:
+            self._tokens = False
+            self._extent = (result.shape[2], result.shape[3])
+        # A convolution says where the pixels are: a pooled (N,1,1,C), as ConvNeXt's last norm sees it, is no map.
+        if spatial and result.shape[2] <= self._extent[0] and result.shape[3] <= self._extent[1]:
+            self._features = result
+            self._after.clear()
+        else:
+            self._after.append(getattr(func, "__name__", ""))
 
     @property
     def features(self) -> Tensor:
         """The feature map (N,C,h,w), with its graph.
 
         Raises:
-            FeaturesUnavailable: when attention or nothing spatial stands between the last convolution and the logits.
+            FeaturesUnavailable: when tokens or nothing spatial stand between the last convolution and the logits.
         """
-        if self._features is None or self._attention:
+        if self._features is None or self._tokens:
             raise FeaturesUnavailable(
                 "this network ends in attention or has no spatial features, so CAM has no map to weigh; "
                 "audit it with --interpreters grad"
             )
         return self._features
+
+    @property
+    def head_is_affine(self) -> bool:
+        """Did only pooling, reshaping and linear layers follow the feature map? False when in doubt."""
+        return all(name in _AFFINE for name in self._after)

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 #: Smallest range of a raw map, relative to its largest value, that still counts as a map and not as rounding.
-_FLAT = 1e-7
+_FLAT = 1e-6
 
 
 class InterpreterUnavailable(ValueError):

@@ -28,18 +28,20 @@ class Cam:
     def for_network(cls, classifier: nn.Module, probe: Tensor) -> Cam:
         """Look at the head with two images: is ∂logits/∂features the same everywhere, whatever the image?
 
+        Two images alone may lie on one linear piece of a head with activations, so those never count as linear.
+
         Raises:
             InterpreterUnavailable: the network has no last convolutional feature map.
         """
         generator = torch.Generator().manual_seed(0)
         noise = torch.rand(probe.shape, generator=generator).to(probe)
         try:
-            first, second = _head_jacobian(classifier, probe), _head_jacobian(classifier, noise)
+            (first, affine), (second, _) = _head_jacobian(classifier, probe), _head_jacobian(classifier, noise)
         except FeaturesUnavailable as error:
             raise InterpreterUnavailable(str(error)) from error
         constant = first.mean((2, 3), keepdim=True)
         close = 1e-4 * constant.abs().amax()
-        linear = bool(((first - constant).abs().amax() <= close) & ((second - constant).abs().amax() <= close))
+        linear = affine and all(bool(((one - constant).abs() <= close).all()) for one in (first, second))
         return cls(classifier, constant[:, :, 0, 0] * first.shape[2] * first.shape[3] if linear else None)
 
     def explain(self, x: Tensor, classes: Tensor) -> Tensor:
@@ -74,11 +76,11 @@ class Cam:
         return torch.einsum("nchw,nc->nhw", features, weights)
 
 
-def _head_jacobian(classifier: nn.Module, x: Tensor) -> Tensor:
-    """∂logits/∂features of one image: (K,C,h,w)."""
+def _head_jacobian(classifier: nn.Module, x: Tensor) -> tuple[Tensor, bool]:
+    """∂logits/∂features of one image, (K,C,h,w), and whether the head consists of affine steps alone."""
     with torch.enable_grad(), LastFeatureMap() as capture:
         logits = classifier(x.detach().requires_grad_())
     rows = [
         torch.autograd.grad(logits[0, k], capture.features, retain_graph=True)[0][0] for k in range(logits.shape[1])
     ]
-    return torch.stack(rows)
+    return torch.stack(rows), capture.head_is_affine

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skinaudit.interpreters.base import min_max
 from skinaudit.interpreters.smooth import SmoothedActivations, Smoothing
@@ -31,7 +32,8 @@ class Grad:
 
     def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,K) and maps with a graph to x; activations have smooth derivatives meanwhile."""
-        with torch.enable_grad(), SmoothedActivations(self.smoothing):
+        # Fused attention has no second derivative.
+        with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH), SmoothedActivations(self.smoothing):
             logits = self.classifier(x)
             loss = functional.cross_entropy(logits, classes, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x, create_graph=True)

@@ -60,8 +60,10 @@ def _kinks(smoothing: Smoothing, base: float, *jumps: tuple[float, float]) -> St
     """Derivative s₀ + Σ Δs·h(z − t) for kinks given as (t, Δs)."""
 
     def derivative(z: Tensor) -> Tensor:
-        total = sum(jump * smoothing.step(z - place) for place, jump in jumps)
-        return total + base
+        total = torch.full_like(z, base)
+        for place, jump in jumps:
+            total = total + jump * smoothing.step(z - place)
+        return total
 
     return derivative
 
@@ -76,7 +78,7 @@ def _hardswish(smoothing: Smoothing) -> Step:
 
 def _derivative(name: str, values: Mapping[str, float], smoothing: Smoothing) -> Step | None:
     """Smooth derivative of the activation of that function name, None if it needs none."""
-    match name.rstrip("_"):
+    match name:
         case "relu":
             return _kinks(smoothing, 0.0, (0.0, 1.0))
         case "relu6":
@@ -94,9 +96,9 @@ def _derivative(name: str, values: Mapping[str, float], smoothing: Smoothing) ->
     return None
 
 
-_POSITIONAL = {"hardtanh": ("min_val", "max_val"), "leaky_relu": ("negative_slope",)}
+_POSITIONAL = {"hardtanh": ("min_val", "max_val", "inplace"), "leaky_relu": ("negative_slope", "inplace")}
 _FUNCTIONS: dict[Callable[..., object], str] = {
-    function: name.rstrip("_")
+    function: name
     for owner in (torch, functional, Tensor, torch.ops.aten, torch._C._nn)
     for name in ("relu", "relu_", "relu6", "relu6_", "hardtanh", "hardtanh_", "leaky_relu", "leaky_relu_",
                  "hardsigmoid", "hardswish")
@@ -118,17 +120,18 @@ class SmoothedActivations(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        named = dict(kwargs or {})
-        name = _FUNCTIONS.get(func)
-        if name is None:
-            return func(*args, **named)
-        in_place = bool(named.pop("inplace", False)) or getattr(func, "__name__", "").endswith("_")
-        z = args[0] if args else named.pop("input")
-        values = dict(zip(_POSITIONAL.get(name, ()), args[1:], strict=False)) | named
+        called = _FUNCTIONS.get(func)
+        if called is None:
+            return func(*args, **(kwargs or {}))
+        name = called.rstrip("_")
+        values = dict(zip(("input", *_POSITIONAL.get(name, ("inplace",))), args, strict=False)) | dict(kwargs or {})
+        z = values.pop("input")
+        in_place = bool(values.pop("inplace", False)) or called != name
         derivative = _derivative(name, values, self._smoothing)
         if derivative is None or not z.requires_grad:
             return func(*args, **(kwargs or {}))
         plain = getattr(functional, name)
-        result = _ExactForwardSmoothDerivative.apply(z, lambda value: plain(value, **values), derivative)
-        # An in-place call may go on with its argument instead of the result.
-        return z.copy_(result) if in_place and getattr(func, "__name__", "").endswith("_") else result
+        # An in-place call may go on with its argument instead of the result, and backward needs what was there before.
+        before = z.clone() if in_place else z
+        result = _ExactForwardSmoothDerivative.apply(before, lambda value: plain(value, **values), derivative)
+        return z.copy_(result) if in_place else result

@@ -1,0 +1,1 @@
+"""Drawn sample pictures and the program that draws them."""

@@ -1,0 +1,295 @@
+"""One stage of work on a stream of images: adversarial pictures, verdicts, records and artifacts.
+
+Knows nothing of where results are kept or which engine asks for them.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+import torch
+from PIL import Image, PngImagePlugin
+
+from skinaudit.attacks.adv2 import objective_for
+from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
+from skinaudit.attacks.judge import Clean, Judge, Question, Verdict
+from skinaudit.attacks.loop import Loop, LoopSettings, Outcome, Task
+from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.targets import target_class
+from skinaudit.audit.records import Attack, Prediction, Record
+from skinaudit.audit.survey import derive
+from skinaudit.metrics.images import image_ssim, linf_levels
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+    from skinaudit.audit.plan import Stage
+    from skinaudit.calibration.thresholds import DriftThreshold
+    from skinaudit.classifier.classifier import Classifier
+    from skinaudit.config import AuditConfig
+    from skinaudit.interpreters.base import Interpreter
+
+_MARK = "adversarial example made by skinaudit to test a classifier; not a photograph of a patient as taken"
+
+
+@dataclass(frozen=True)
+class Workbench:
+    """What every stage needs: the object under audit, its interpreters and limits, the settings."""
+
+    classifier: Classifier
+    interpreters: Mapping[str, Interpreter]
+    thresholds: Mapping[str, DriftThreshold]
+    judge: Judge
+    config: AuditConfig
+    device: torch.device
+
+
+@dataclass(frozen=True)
+class Subject:
+    """One image under attack: what the model is shown (3,h,w) uint8, its seed, and how it looks unchanged."""
+
+    image_id: str
+    shown: Tensor
+    seed: int
+    clean: Clean
+
+
+@dataclass(frozen=True)
+class UnitResult:
+    """Records of one finished unit and the files they name (kind → bytes), per record."""
+
+    unit_id: str
+    image_id: str
+    records: tuple[Record, ...]
+    files: dict[str, bytes] = field(default_factory=dict)  # file name -> bytes
+    named: tuple[dict[str, str], ...] = ()  # per record: kind -> file name
+
+
+def picture_bytes(classifier: Classifier, shown: Tensor, *, adversarial: bool = False) -> bytes:
+    """PNG of (3,h,w) uint8 pixels as the photograph lies; adversarial pictures are marked in a text chunk."""
+    array = classifier.preprocess.to_display(shown).permute(1, 2, 0).contiguous().cpu().numpy()
+    notes = PngImagePlugin.PngInfo()
+    if adversarial:
+        notes.add_text("Comment", _MARK)
+    buffer = io.BytesIO()
+    Image.fromarray(array).save(buffer, "PNG", pnginfo=notes)
+    return buffer.getvalue()
+
+
+def pixels_of(classifier: Classifier, data: bytes) -> Tensor:
+    """The (3,h,w) uint8 pixels in model orientation that a PNG of ``picture_bytes`` holds."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
+        array = np.array(image)
+    return classifier.preprocess.from_display(torch.from_numpy(array).permute(2, 0, 1)).contiguous()
+
+
+def map_bytes(classifier: Classifier, saliency: Tensor) -> bytes:
+    """NPY (float32) of a map (h,w), lying as the photograph does."""
+    buffer = io.BytesIO()
+    np.save(buffer, classifier.preprocess.to_display(saliency).contiguous().numpy().astype(np.float32))
+    return buffer.getvalue()
+
+
+class Predicted(Protocol):
+    """Anything that says what the model thinks of an image."""
+
+    @property
+    def predicted(self) -> int:
+        """Index of the class."""
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Softmax over the classes."""
+
+
+def prediction_of(view: Predicted) -> Prediction:
+    """Predicted class with all probabilities, as records carry it."""
+    probabilities = view.probabilities
+    return Prediction(index=view.predicted, confidence=probabilities[view.predicted], probabilities=probabilities)
+
+
+def chosen_target(bench: Workbench, subject: Subject) -> int:
+    """The class the attacker wants of an image: the same for every attack and interpreter of a run."""
+    return target_class(
+        bench.config.threat.target,
+        subject.clean.logits.tolist(),
+        subject.clean.predicted,
+        bench.classifier.classes,
+        bench.classifier.malignant,
+        derive(subject.seed, "target"),
+    )
+
+
+def run_stage(bench: Workbench, stage: Stage, subjects: Iterable[Subject]) -> Iterator[UnitResult]:
+    """Results of a stage, each as soon as it is known; memory holds two batches whatever the number of images."""
+    if stage.attack == "noise":
+        for subject in subjects:
+            yield _controls(bench, stage, subject)
+        return
+    waiting: list[tuple[Subject, Outcome]] = []
+    open_subjects: dict[str, Subject] = {}
+    for outcome in _loop(bench, stage).run(_tasks(bench, stage, subjects, open_subjects)):
+        waiting.append((open_subjects.pop(outcome.key), outcome))
+        if sum(len(found.candidates) for _, found in waiting) >= bench.config.batch_size:
+            yield from _judged(bench, stage, waiting)
+            waiting = []
+    yield from _judged(bench, stage, waiting)
+
+
+def _loop(bench: Workbench, stage: Stage) -> Loop:
+    budget = bench.config.budget
+    interpreter = bench.interpreters[stage.interpreter] if stage.interpreter else None
+    settings = LoopSettings.for_attack(
+        stage.interpreter,
+        steps=budget.steps(stage.attack, stage.interpreter),
+        warm_steps=budget.warm_steps,
+        early_stop=budget.early_stop,
+    )
+    return Loop(
+        objective_for(stage.attack, bench.classifier, interpreter),
+        LInf(bench.config.threat.epsilon_levels),
+        settings,
+        bench.config.batch_size,
+        bench.device,
+    )
+
+
+def _tasks(
+    bench: Workbench, stage: Stage, subjects: Iterable[Subject], open_subjects: dict[str, Subject]
+) -> Iterator[Task]:
+    for subject in subjects:
+        open_subjects[subject.image_id] = subject
+        name = stage.interpreter
+        yield Task(
+            key=subject.image_id,
+            x0=subject.shown,
+            target_class=chosen_target(bench, subject),
+            target_map=subject.clean.maps[name] if name else None,
+            near_enough=bench.thresholds[name].l1 / 4 if name else 0.0,
+        )
+
+
+def _judged(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Outcome]]) -> Iterator[UnitResult]:
+    """Verdicts on the candidates of several images; the best one of each becomes the record."""
+    if not waiting:
+        return
+    names = [stage.interpreter] if stage.interpreter else list(bench.interpreters)
+    pictures = [_pictures(bench, stage, outcome) for _, outcome in waiting]
+    verdicts: dict[str, list[list[Verdict]]] = {}
+    for name in names:
+        questions = [
+            Question(pixels, subject.clean, name)
+            for (subject, _), found in zip(waiting, pictures, strict=True)
+            for pixels, _ in found
+        ]
+        flat = iter(bench.judge.verdicts(questions))
+        verdicts[name] = [[next(flat) for _ in found] for found in pictures]
+    for place, (subject, outcome) in enumerate(waiting):
+        views = {name: verdicts[name][place] for name in names}
+        yield _attack_result(bench, stage, subject, outcome, pictures[place], views)
+
+
+def _pictures(bench: Workbench, stage: Stage, outcome: Outcome) -> list[tuple[Tensor, bytes]]:
+    """Candidates as the PNG that would be saved and the pixels read back from it. PGD hands over its best alone."""
+    count = 1 if stage.attack == "pgd" else len(outcome.candidates)
+    encoded = [picture_bytes(bench.classifier, pixels, adversarial=True) for pixels in outcome.candidates[:count]]
+    return [(pixels_of(bench.classifier, data), data) for data in encoded]
+
+
+def _attack_result(
+    bench: Workbench,
+    stage: Stage,
+    subject: Subject,
+    outcome: Outcome,
+    pictures: list[tuple[Tensor, bytes]],
+    views: Mapping[str, Sequence[Verdict]],
+) -> UnitResult:
+    target = chosen_target(bench, subject)
+    best = 0
+    if stage.interpreter:
+        threshold = bench.thresholds[stage.interpreter]
+
+        def order(place: int) -> tuple[bool, bool, float]:
+            view = views[str(stage.interpreter)][place]
+            kept = threshold.keeps(view.shown_distance.l1, view.shown_distance.iou20)
+            return view.predicted != target, not kept, view.shown_distance.l1
+
+        best = min(range(len(pictures)), key=order)
+    files = {f"{stage.name}.png": pictures[best][1]}
+    records, named = [], []
+    for name, found in views.items():
+        view = found[best]
+        record = _record(bench, stage.unit_id(subject.image_id), subject, name, stage.attack, view, target)
+        records.append(
+            record.model_copy(update={"steps": outcome.steps, "seconds": outcome.seconds, "stop": outcome.stop})
+        )
+        prefix = stage.name if stage.interpreter else f"{stage.name}-{name}"
+        files[f"{prefix}-map.npy"] = map_bytes(bench.classifier, view.shown)
+        files[f"{prefix}-map-original.npy"] = map_bytes(bench.classifier, view.original)
+        named.append(
+            {
+                "image": f"{stage.name}.png",
+                "map": f"{prefix}-map.npy",
+                "map-original": f"{prefix}-map-original.npy",
+            }
+        )
+    return UnitResult(stage.unit_id(subject.image_id), subject.image_id, tuple(records), files, tuple(named))
+
+
+def _controls(bench: Workbench, stage: Stage, subject: Subject) -> UnitResult:
+    """Noise as strong as the attack, JPEG 90 and a half-pixel shift, under every interpreter."""
+    levels = bench.config.threat.epsilon_levels
+    preprocess = bench.classifier.preprocess
+    photograph = preprocess.to_display(subject.shown).permute(1, 2, 0).contiguous().numpy()
+    changes: list[tuple[Attack, int, np.ndarray]] = [
+        ("noise", draw, signed_noise(photograph, levels, derive(subject.seed, "noise", draw)))
+        for draw in range(bench.config.budget.controls)
+    ]
+    changes += [("jpeg", 0, jpeg(photograph)), ("shift", 0, half_pixel_shift(photograph))]
+    moved = [preprocess.from_display(torch.from_numpy(np.array(c)).permute(2, 0, 1)).contiguous() for *_, c in changes]
+    records = []
+    unit_id = stage.unit_id(subject.image_id)
+    for name in bench.interpreters:
+        verdicts = bench.judge.verdicts([Question(pixels, subject.clean, name) for pixels in moved])
+        for (attack, draw, _), view in zip(changes, verdicts, strict=True):
+            record = _record(bench, unit_id, subject, name, attack, view, None)
+            records.append(record.model_copy(update={"draw": draw}))
+    return UnitResult(unit_id, subject.image_id, tuple(records), {}, tuple({} for _ in records))
+
+
+def _record(
+    bench: Workbench,
+    unit_id: str,
+    subject: Subject,
+    interpreter: str,
+    attack: Attack,
+    view: Verdict,
+    target: int | None,
+) -> Record:
+    before = subject.shown.permute(1, 2, 0).contiguous().numpy()
+    after = view.pixels.permute(1, 2, 0).contiguous().numpy()
+    kept = bench.thresholds[interpreter].keeps(view.shown_distance.l1, view.shown_distance.iou20)
+    flipped = view.predicted == target if target is not None else view.predicted != subject.clean.predicted
+    return Record(
+        unit_id=unit_id,
+        image_id=subject.image_id,
+        interpreter=interpreter,
+        attack=attack,
+        source_class=subject.clean.predicted,
+        target_class=target,
+        status="judged",
+        prediction=prediction_of(view),
+        flipped=flipped,
+        linf_levels=linf_levels(before, after),
+        image_ssim=image_ssim(before, after),
+        to_target=view.shown_distance,
+        original_class=view.original_distance,
+        kept=kept,
+        joint=flipped and kept,
+    )

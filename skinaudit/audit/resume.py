@@ -1,0 +1,92 @@
+"""May a run go on? Only when everything that decides its results is what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+#: Keys of the environment that decide results (one frozen batch shape: threads, device class and precision with it).
+DECIDING_ENVIRONMENT = ("threads", "device class", "precision")
+
+_NAMES = {
+    "tool_version": "version of skinaudit",
+    "model.tensor_digest": "the model's weights (digest)",
+    "model.config_digest": "the model's configuration (digest)",
+    "images_digest": "the images (digest)",
+    "labels_given": "labels given",
+    "config.threat.epsilon": "epsilon",
+    "config.threat.norm": "norm of the attack",
+    "config.threat.target": "target class rule",
+    "config.threat.target_map": "target map",
+    "config.budget.images": "most images attacked",
+}
+_DIGEST_DIGITS = 12
+
+
+def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+    """Names each thing by which two runs would give different results.
+
+    Args:
+        old: the stored header, as parsed JSON.
+        new: the header of the run that wants to go on, as parsed JSON.
+
+    Returns:
+        One phrase for each difference, such as "epsilon was 8/255, now 4/255"; empty when the run may go on.
+    """
+    before, after = _deciding(old), _deciding(new)
+    phrases = []
+    for key in sorted(before.keys() | after.keys()):
+        was, now = before.get(key), after.get(key)
+        if was != now:
+            phrases.append(f"{_name(key)} was {_words(key, was)}, now {_words(key, now)}")
+    return phrases
+
+
+def _deciding(header: Mapping[str, object]) -> dict[str, object]:
+    model, environment = header.get("model"), header.get("environment")
+    chosen: dict[str, object] = {
+        "tool_version": header.get("tool_version"),
+        "config": header.get("config"),
+        "images_digest": header.get("images_digest"),
+        "labels_given": header.get("labels_given"),
+        "threshold": _by_interpreter(header.get("thresholds")),
+    }
+    if isinstance(model, Mapping):
+        chosen["model"] = {key: model.get(key) for key in ("tensor_digest", "config_digest")}
+    if isinstance(environment, Mapping):
+        chosen["environment"] = {key: environment[key] for key in DECIDING_ENVIRONMENT if key in environment}
+    return _flat("", chosen)
+
+
+def _by_interpreter(thresholds: object) -> dict[str, object]:
+    listed = thresholds if isinstance(thresholds, list) else []
+    return {str(entry.get("interpreter")): entry for entry in listed if isinstance(entry, Mapping)}
+
+
+def _flat(prefix: str, value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping):
+        return {prefix: value}
+    flat: dict[str, object] = {}
+    for key, inner in value.items():
+        flat.update(_flat(f"{prefix}.{key}" if prefix else str(key), inner))
+    return flat
+
+
+def _name(key: str) -> str:
+    if key in _NAMES:
+        return _NAMES[key]
+    return key.removeprefix("config.").removeprefix("environment.").replace("_", " ").replace(".", " ")
+
+
+def _words(key: str, value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, list):
+        return "(" + ", ".join(_words(key, entry) for entry in value) + ")"
+    if key.endswith("epsilon") and isinstance(value, float):
+        levels = round(value * 255)
+        return f"{levels}/255" if value == levels / 255 else repr(value)
+    if key.endswith("digest"):
+        return f"{str(value)[:_DIGEST_DIGITS]}…"
+    return str(value)

@@ -1,0 +1,283 @@
+"""An audit from the image folder to a closed run: survey, thresholds, header, stages."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from skinaudit import __version__
+from skinaudit.attacks.judge import Judge
+from skinaudit.audit.execute import Workbench
+from skinaudit.audit.plan import Stage, forecast_seconds, stages
+from skinaudit.audit.records import ModelCard, RunHeader
+from skinaudit.audit.survey import Specimen, balanced_choice, derive, load_shown, survey
+from skinaudit.calibration.drift import CalibrationImage, measure_drift
+from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds
+from skinaudit.classifier.classifier import Classifier, load_classifier
+from skinaudit.config import AuditConfig
+from skinaudit.images.folder import read_labels
+from skinaudit.images.identity import digest_of_images, load_key
+from skinaudit.interpreters.base import Interpreter, build_interpreter
+
+Origin = Literal["bundle", "calibrated in this run"]
+#: Clean images that an uncalibrated model is calibrated on at most.
+CALIBRATION_IMAGES = 100
+
+
+class NothingToAudit(ValueError):
+    """No image of the folder can be attacked; the message says what became of them."""
+
+
+class Progress(Protocol):
+    """Who listens to an audit."""
+
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        """A stage starts: ``done`` of ``total`` units are there already."""
+
+    def advance(self, stage: str, count: int) -> None:
+        """That many more units of a stage are done."""
+
+    def say(self, text: str) -> None:
+        """Something a person should know."""
+
+
+@dataclass(frozen=True)
+class AuditRequest:
+    """What a user asked for."""
+
+    model: Path
+    images: Path
+    labels: Path | None
+    config: AuditConfig
+    id_key: Path | None = None
+
+
+@dataclass(frozen=True)
+class CleanLook:
+    """The model's first look at a specimen: logits (K,) of the 8-bit pixels, effect of rounding to 8 bits."""
+
+    logits: Tensor
+    rounding: float
+
+    @property
+    def predicted(self) -> int:
+        """Index of the class."""
+        return int(self.logits.argmax())
+
+    @property
+    def probabilities(self) -> tuple[float, ...]:
+        """Softmax of the logits."""
+        return tuple(self.logits.softmax(0).tolist())
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything fixed before the first attack."""
+
+    bench: Workbench
+    header: RunHeader
+    specimens: tuple[Specimen, ...]
+    looks: Mapping[str, CleanLook]
+    chosen: tuple[str, ...]
+    seconds_per_pass: float
+
+    def specimen(self, image_id: str) -> Specimen:
+        """The specimen of that id."""
+        return next(one for one in self.specimens if one.image_id == image_id)
+
+    def forecast(self, todo: Sequence[Stage] | None = None) -> float:
+        """Upper bound in seconds for the stages that are still to do (all by default)."""
+        config = self.header.config
+        return forecast_seconds(
+            config, len(self.chosen), self.seconds_per_pass, stages(config) if todo is None else todo
+        )
+
+
+def prepare(request: AuditRequest, progress: Progress) -> Prepared:
+    """Load the model, look at every image, fix thresholds and header. Attacks nothing.
+
+    Raises:
+        ModelRefused, FolderError, LabelsError, IdentityError, ThresholdsError, InterpreterUnavailable,
+        CalibrationError, NothingToAudit: each with one line for the user.
+    """
+    config = request.config
+    device = torch.device(config.device)
+    torch.set_num_threads(config.threads)
+    classifier = load_classifier(request.model, device)
+    labels = read_labels(request.labels, classifier.classes) if request.labels else {}
+    interpreters = interpreters_for(classifier, config.interpreters, device)
+    judge = Judge(classifier, interpreters, config.batch_size, device)
+    specimens = _survey(request, labels, progress)
+    readable = [one for one in specimens if one.status == "readable"]
+    looks = _look(classifier, judge, readable, progress)
+    usable = _usable(classifier, readable, looks, labels_given=bool(request.labels))
+    if not usable:
+        raise NothingToAudit(_why_nothing(specimens, looks, labels_given=bool(request.labels)))
+    reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
+    chosen = balanced_choice(usable, reference, config.budget.images)
+    thresholds, origin = _thresholds(classifier, judge, config, usable, chosen, progress)
+    bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
+    header = _header(request, classifier, specimens, thresholds, origin)
+    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench))
+
+
+def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch.device) -> dict[str, Interpreter]:
+    """Build the interpreters; a grey image serves as the probe of the network's head."""
+    probe = torch.full((1, 3, *classifier.input_size), 0.5, device=device)
+    return {name: build_interpreter(name, classifier, probe) for name in names}
+
+
+def _survey(request: AuditRequest, labels: Mapping[str, str], progress: Progress) -> list[Specimen]:
+    key = load_key(request.id_key)
+    begun = False
+
+    def advance(done: int, total: int) -> None:
+        nonlocal begun
+        if not begun:
+            progress.begin("survey", "Reading images", total, 0)
+            begun = True
+        progress.advance("survey", 1)
+
+    return survey(request.images, labels, key, request.config.seed, advance)
+
+
+def _look(
+    classifier: Classifier, judge: Judge, readable: Sequence[Specimen], progress: Progress
+) -> dict[str, CleanLook]:
+    """Clean predictions of every readable image, in batches; nothing of the pixels is kept."""
+    from skinaudit.images.decode import decode
+
+    size = judge.batch_size
+    progress.begin("look", "Clean predictions", len(readable), 0)
+    looks: dict[str, CleanLook] = {}
+    for start in range(0, len(readable), size):
+        part = readable[start : start + size]
+        exact = [classifier.preprocess.geometry(decode(one.path).pixels) for one in part]
+        shown = [pixels.round().clamp(0, 255).to(torch.uint8) for pixels in exact]
+        logits = judge.logits(shown)
+        unrounded = any(not torch.equal(a, b.float()) for a, b in zip(exact, shown, strict=True))
+        other = judge.logits(exact) if unrounded else logits
+        change = (other - logits).abs().amax(1)
+        for row, one in enumerate(part):
+            looks[one.image_id] = CleanLook(logits[row], float(change[row]))
+        progress.advance("look", len(part))
+    return looks
+
+
+def _usable(
+    classifier: Classifier, readable: Sequence[Specimen], looks: Mapping[str, CleanLook], *, labels_given: bool
+) -> list[Specimen]:
+    if not labels_given:
+        return list(readable)
+    return [one for one in readable if one.label == classifier.classes[looks[one.image_id].predicted]]
+
+
+def _why_nothing(specimens: Sequence[Specimen], looks: Mapping[str, CleanLook], *, labels_given: bool) -> str:
+    if not looks:
+        reasons = sorted({str(one.reason) for one in specimens if one.reason})
+        return f"none of {len(specimens)} files can be read ({'; '.join(reasons[:3])})"
+    if labels_given and not any(one.label for one in specimens):
+        return f"the labels name none of the {len(looks)} readable images; file names and labels must match"
+    return f"the model gets none of the {len(looks)} readable images right, so there is no diagnosis to attack"
+
+
+def _thresholds(
+    classifier: Classifier,
+    judge: Judge,
+    config: AuditConfig,
+    usable: Sequence[Specimen],
+    chosen: set[str],
+    progress: Progress,
+) -> tuple[dict[str, DriftThreshold], Origin]:
+    """From the bundle; else measured now, on images that are not attacked where there are enough of them."""
+    stored = read_thresholds(classifier.bundle.calibration, classifier.digest)
+    missing = [name for name in config.interpreters if name not in stored]
+    if not missing:
+        return {name: stored[name] for name in config.interpreters}, "bundle"
+    spare = [one for one in usable if one.image_id not in chosen]
+    source = (spare if len(spare) >= CALIBRATION_IMAGES else list(usable))[:CALIBRATION_IMAGES]
+    if source and source[0].image_id in chosen:
+        progress.say(
+            "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
+        )
+    progress.begin("calibrate", "Measuring map drift", len(source), 0)
+    images = (CalibrationImage(load_shown(one, classifier.preprocess), derive(one.seed, "drift")) for one in source)
+    measured = measure_drift(
+        judge,
+        classifier.preprocess,
+        missing,
+        images,
+        classifier.digest,
+        batch=config.batch_size,
+        advance=lambda count: progress.advance("calibrate", count),
+    )
+    found = stored | {threshold.interpreter: threshold for threshold in measured}
+    return {name: found[name] for name in config.interpreters}, "calibrated in this run"
+
+
+def _header(
+    request: AuditRequest,
+    classifier: Classifier,
+    specimens: Sequence[Specimen],
+    thresholds: Mapping[str, DriftThreshold],
+    origin: Origin,
+) -> RunHeader:
+    config = request.config
+    options = f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size}"
+    labels = " --labels LABELS" if request.labels else ""
+    return RunHeader(
+        run_id=uuid.uuid4().hex[:12],
+        tool_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        config=config,
+        model=ModelCard(**asdict(classifier.card())),
+        thresholds=tuple(thresholds[name] for name in config.interpreters),
+        threshold_origin=origin,
+        images_digest=digest_of_images(one.image_id for one in specimens),
+        images_found=len(specimens),
+        labels_given=request.labels is not None,
+        environment=environment(config),
+        command=f"skinaudit audit MODEL IMAGES{labels} --epsilon {config.threat.epsilon_levels}/255 "
+        f"--target {config.threat.target} --interpreters {','.join(config.interpreters)} {options}",
+    )
+
+
+def environment(config: AuditConfig) -> dict[str, str]:
+    """What the numbers depend on besides the settings."""
+    names = ("torch", "torchvision", "monai", "timm", "numpy", "pillow", "scikit-image", "scipy")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    device = torch.cuda.get_device_name() if config.device == "cuda" else platform.machine()
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        **versions,
+        "device": config.device,
+        "device name": device,
+        "threads": str(config.threads),
+        "precision": "fp32",
+    }
+
+
+def _seconds_per_pass(bench: Workbench) -> float:
+    """Time of one image's forward pass and input gradient, measured on a full batch of this run."""
+    size = bench.config.batch_size
+    x = torch.from_numpy(np.random.default_rng(0).random((size, 3, *bench.classifier.input_size), dtype=np.float32))
+    x = x.to(bench.device)
+    best = float("inf")
+    for _ in range(2):
+        begun = time.perf_counter()
+        leaf = x.clone().requires_grad_()
+        torch.autograd.grad(bench.classifier(leaf).logsumexp(1).sum(), leaf)[0].sum().item()
+        best = min(best, time.perf_counter() - begun)
+    return best / size

@@ -1,0 +1,134 @@
+"""The bundle's pre-processing, split where the attacker stands: geometry before, intensity inside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data.image_reader import PILReader
+from monai.data.meta_tensor import MetaTensor
+from PIL import Image
+from torch import Tensor, nn
+
+from skinaudit.classifier.arguments import PreprocessError
+from skinaudit.classifier.config_file import Value
+from skinaudit.classifier.transforms import read_steps
+
+__all__ = ["Preprocess", "PreprocessError", "read_preprocess"]
+
+
+@dataclass(frozen=True, eq=False)
+class Preprocess:
+    """Geometry and intensity of one model.
+
+    ``spatial`` is the fixed (h, w) of what the network gets, in the model's own axis order: MONAI's LoadImage puts
+    width before height, so this order differs from the photograph's when ``reverse_indexing`` is set. ``intensity``
+    takes pixels (N,3,h,w) in [0,1]; it starts with the factor 255. ``ends_in_float`` says that geometry resamples, so
+    that 8-bit pixels round what it gives.
+    """
+
+    reverse_indexing: bool
+    steps: tuple[Callable[[Tensor], Tensor], ...]
+    intensity: nn.Module
+    spatial: tuple[int, int]
+    ends_in_float: bool
+    lines: tuple[str, ...]
+
+    def geometry(self, pixels: np.ndarray) -> Tensor:
+        """Run MONAI's own LoadImage reader and geometry on decoded pixels.
+
+        Args:
+            pixels: (H,W,3) uint8, as the photograph lies.
+
+        Returns:
+            (3,h,w) float32 in model orientation, about [0,255]; bicubic resampling may overshoot.
+
+        Raises:
+            ValueError: The array is not (H,W,3) uint8.
+        """
+        if pixels.dtype != np.uint8 or pixels.ndim != 3 or pixels.shape[2] != 3 or 0 in pixels.shape:
+            raise ValueError(f"pixels: expected (H,W,3) uint8, got {pixels.shape} {pixels.dtype}")
+        reader = PILReader(reverse_indexing=self.reverse_indexing)
+        array, meta = reader.get_data(Image.fromarray(pixels))
+        image: Tensor = MetaTensor(torch.from_numpy(array.astype(np.float32)), meta=meta)
+        for step in self.steps:
+            image = step(image)
+        plain = image.as_tensor() if isinstance(image, MetaTensor) else image
+        return plain.to(torch.float32).contiguous()
+
+    def shown(self, pixels: np.ndarray) -> Tensor:
+        """Round and clamp the geometry's result to 8 bits: (3,h,w) uint8, what the attack starts from."""
+        return self.geometry(pixels).round().clamp(0, 255).to(torch.uint8)
+
+    def to_display(self, tensor: Tensor) -> Tensor:
+        """Turn (…,h,w) in model orientation so that it lies as the photograph does."""
+        return tensor.transpose(-1, -2) if self.reverse_indexing else tensor
+
+    def from_display(self, tensor: Tensor) -> Tensor:
+        """Turn (…,h,w) as the photograph lies into model orientation."""
+        return tensor.transpose(-1, -2) if self.reverse_indexing else tensor
+
+    def write_png(self, shown: Tensor, path: Path) -> None:
+        """Write (3,h,w) uint8 in model orientation as an RGB PNG that lies as the photograph does.
+
+        Raises:
+            ValueError: The tensor is not (3,h,w) uint8.
+        """
+        if shown.dtype != torch.uint8 or shown.ndim != 3 or shown.shape[0] != 3:
+            raise ValueError(f"shown: expected (3,h,w) uint8, got {tuple(shown.shape)} {shown.dtype}")
+        array = self.to_display(shown).permute(1, 2, 0).contiguous().cpu().numpy()
+        Image.fromarray(array).save(path, format="PNG", optimize=True)
+
+    def read_png(self, path: Path) -> Tensor:
+        """Read what ``write_png`` wrote: the same (3,h,w) uint8 in model orientation.
+
+        Raises:
+            ValueError: The file is not an 8-bit RGB PNG.
+        """
+        with Image.open(path, formats=["PNG"]) as image:
+            if image.mode != "RGB":
+                raise ValueError(f"{path.name}: expected an 8-bit RGB PNG, got mode {image.mode}")
+            array = np.array(image, dtype=np.uint8)
+        return self.from_display(torch.from_numpy(array).permute(2, 0, 1)).contiguous()
+
+    def describe(self) -> tuple[str, ...]:
+        """One plain line for each transform, with the side of the attack on which it stands."""
+        return self.lines
+
+
+def read_preprocess(transforms: Value) -> Preprocess:
+    """Read MONAI transforms given as literal dicts, in array or dictionary form (a list, or a Compose that holds one).
+
+    Raises:
+        PreprocessError: A transform, argument or order is not one that can be split; or no step fixes the size.
+    """
+    steps = read_steps(transforms)
+    height, width = steps.spatial
+    if height is None or width is None:
+        raise PreprocessError(
+            "preprocessing: the image's size stays free, but a fixed size is needed. Add a Resize with two numbers in "
+            "spatial_size, or a ResizeWithPadOrCrop."
+        )
+    preprocess = Preprocess(
+        reverse_indexing=steps.reverse_indexing,
+        steps=tuple(steps.geometry),
+        intensity=nn.Sequential(*steps.intensity),
+        spatial=(height, width),
+        ends_in_float=steps.resampled,
+        lines=tuple(steps.lines),
+    )
+    _try_out(preprocess)
+    return preprocess
+
+
+def _try_out(preprocess: Preprocess) -> None:
+    """Run the geometry once, so that what MONAI refuses is refused here and not at the first photograph."""
+    try:
+        size = tuple(preprocess.geometry(np.zeros((37, 53, 3), dtype=np.uint8)).shape)
+    except (ValueError, RuntimeError, TypeError) as error:
+        raise PreprocessError(f"preprocessing: MONAI cannot run these steps: {error}") from error
+    if size != (3, *preprocess.spatial):
+        raise PreprocessError(f"preprocessing: expected images of size {(3, *preprocess.spatial)}, MONAI gives {size}.")

@@ -1,0 +1,1 @@
+"""Pixels in: image folders, label files, decoders, identities."""

@@ -1,0 +1,62 @@
+"""Words for one image under attack."""
+
+from __future__ import annotations
+
+from skinaudit.audit.records import RunHeader
+from skinaudit.report.cases import Chosen
+from skinaudit.report.results import Case
+from skinaudit.report.wording import image_name, percent
+
+
+def worded_case(header: RunHeader, chosen: Chosen) -> Case:
+    """One image under attack with its diagnoses before and after, and its finding in a sentence and in a line."""
+    image, adv2 = chosen.image, chosen.adv2
+    titles = header.model.class_titles
+    before, after = titles[adv2.source_class], titles[adv2.prediction.index] if adv2.prediction else "no diagnosis"
+    distances = adv2.to_target
+    return Case(
+        image_id=image.image_id,
+        name=image_name(image),
+        interpreter=adv2.interpreter,
+        kind=chosen.kind,
+        drawn=image.drawn,
+        label=image.label,
+        source=before,
+        target=titles[adv2.target_class] if adv2.target_class is not None else before,
+        adv2_unit=adv2.unit_id,
+        pgd_unit=chosen.pgd.unit_id if chosen.pgd else None,
+        before=before,
+        confidence_before=image.prediction.confidence if image.prediction else None,
+        after=after,
+        confidence_after=adv2.prediction.confidence if adv2.prediction else None,
+        crosses_to_benign=chosen.crosses_to_benign and chosen.kind != "held",
+        l1=distances.l1 if distances else None,
+        iou20=distances.iou20 if distances else None,
+        text=_case_text(header, chosen, before, after),
+        caption=_case_caption(header, chosen),
+    )
+
+
+def _case_text(header: RunHeader, chosen: Chosen, before: str, after: str) -> str:
+    if chosen.kind == "held":
+        return f"The attack did not reach its class: {before} stayed {after}."
+    distances = chosen.adv2.to_target
+    moved = f" (L1 {distances.l1:.3f}, top-20 % overlap {percent(distances.iou20)})" if distances else ""
+    harm = "Malignancy missed: " if chosen.crosses_to_benign and header.labels_given else ""
+    if chosen.kind == "joint":
+        return f"{harm}{before} became {after} and the map stayed{moved}."
+    if chosen.adv2.joint is None:
+        return f"{harm}{before} became {after}; with no drift threshold the map is not judged{moved}."
+    return f"{harm}{before} became {after}, but the map moved beyond the drift limit{moved}."
+
+
+def _case_caption(header: RunHeader, chosen: Chosen) -> str:
+    """The finding of one row in a line; the diagnoses stand below its pictures."""
+    distances = chosen.adv2.to_target
+    moved = f": L1 {distances.l1:.3f}, overlap {percent(distances.iou20)}" if distances else ""
+    if chosen.kind == "held":
+        return f"The diagnosis held{moved}."
+    what = "Malignancy missed" if chosen.crosses_to_benign and header.labels_given else "Diagnosis changed"
+    if chosen.kind == "joint":
+        return f"{what}, the map stayed{moved}."
+    return f"{what}, {'the map moved' if chosen.adv2.joint is not None else 'map not judged'}{moved}."

@@ -1,0 +1,179 @@
+"""Words for everything measured against one interpreter."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from skinaudit.audit.records import Record, RunHeader
+from skinaudit.report import prose, tally
+from skinaudit.report.cases import Chosen, best_then_failures
+from skinaudit.report.findings.case import worded_case
+from skinaudit.report.results import Arm, Direction, Excess, InterpreterResult
+from skinaudit.report.wording import images, probability, rate_text
+
+#: PGD maps kept above this share: the map hardly depends on the diagnosis.
+INSENSITIVE_ABOVE = 0.20
+CONTROLS = {
+    "noise": "random noise of the attack's size",
+    "jpeg": "JPEG re-encoding",
+    "shift": "a half-pixel shift",
+}
+
+
+def interpreter_result(
+    header: RunHeader, name: str, records: Sequence[Record], candidates: Sequence[Chosen]
+) -> InterpreterResult:
+    """Numbers and sentences of one interpreter, and the picture rows that are shown of it."""
+    rows = best_then_failures(candidates)
+    title = prose.INTERPRETER_TITLES.get(name, name.upper())
+    arms = [arm for attack in tally.ARM_ORDER if (arm := tally.arm(records, attack)) is not None]
+    excess, insensitive = _excess(records), _insensitive(arms)
+    directions = _directions(header, records) if header.labels_given else ()
+    threshold = next((row for row in header.thresholds if row.interpreter == name), None)
+    return InterpreterResult(
+        interpreter=name,
+        title=title,
+        description=prose.INTERPRETER_DESCRIPTIONS.get(name, ""),
+        threshold=threshold,
+        arms=tuple(arms),
+        excess=excess,
+        depends_on_diagnosis=None if insensitive is None else not insensitive,
+        directions=directions,
+        cases=tuple(worded_case(header, case) for case in rows),
+        cases_text=_cases_text(rows, len(candidates)),
+        findings=_findings(title, arms, excess, insensitive, directions),
+        rates_caption=_rates_caption(title, arms),
+        distances_caption=_distances_caption(title, arms, threshold.l1 if threshold else None),
+    )
+
+
+def _of(arms: Sequence[Arm], attack: str) -> Arm | None:
+    return next((arm for arm in arms if arm.attack == attack), None)
+
+
+def _excess(records: Sequence[Record]) -> Excess | None:
+    adv2, _ = tally.paired_joint(records)
+    if not adv2:
+        return None
+    paired = tally.paired_excess(records)
+    if paired is None:
+        text = f"ADV² against PGD on the same {images(len(adv2))}: too few to say which hides better."
+        return Excess(n=len(adv2), difference=None, low=None, high=None, p_value=None, text=text)
+    n, difference, low, high, p_value = paired
+    text = (
+        f"On the same {images(n)}, ADV² changed the diagnosis with the map kept {abs(difference) * 100:.0f} points "
+        f"{'more' if difference >= 0 else 'less'} often than PGD (95 % interval {low * 100:+.0f} to {high * 100:+.0f} "
+        f"points, McNemar {probability(p_value)})."
+    )
+    return Excess(n=n, difference=difference, low=low, high=high, p_value=p_value, text=text)
+
+
+def _insensitive(arms: Sequence[Arm]) -> bool | None:
+    """Does the map survive a change of diagnosis that never looked at it? Judged on changed diagnoses only."""
+    pgd = _of(arms, "pgd")
+    if pgd is None or pgd.kept_when_flipped.value is None:
+        return None
+    return pgd.kept_when_flipped.value > INSENSITIVE_ABOVE
+
+
+def _directions(header: RunHeader, records: Sequence[Record]) -> tuple[Direction, ...]:
+    missed, alarm = tally.driven(header, records, True), tally.driven(header, records, False)
+    return (
+        _direction("malignant to benign", missed, "Missed malignancy"),
+        _direction("benign to malignant", alarm, "False alarm"),
+    )
+
+
+def _direction(name: str, records: Sequence[Record], hazard: str) -> Direction:
+    flipped, joint = tally.rate([row.flipped for row in records]), tally.rate([bool(row.joint) for row in records])
+    if not records:
+        text = f"{hazard} ({name}): no image was attacked in this direction."
+    else:
+        text = f"{hazard} ({name}): diagnosis changed in {rate_text(flipped)}; map kept as well in {rate_text(joint)}."
+    named: dict[str, Direction] = {
+        direction: Direction(name=direction, attempted=len(records), flipped=flipped, joint=joint, text=text)
+        for direction in ("malignant to benign", "benign to malignant")
+    }
+    return named[name]
+
+
+def _findings(
+    title: str,
+    arms: Sequence[Arm],
+    excess: Excess | None,
+    insensitive: bool | None,
+    directions: Sequence[Direction],
+) -> tuple[str, ...]:
+    adv2, pgd = _of(arms, "adv2"), _of(arms, "pgd")
+    if adv2 is None or adv2.n == 0:
+        return (f"No attack on {title} was judged in this run, so nothing is said about it.",)
+    found = [
+        f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}, and did so with the {title} map kept in "
+        f"{rate_text(adv2.joint)}."
+        if adv2.joint.n
+        else f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}. Without a drift threshold nobody can say "
+        f"whether the {title} map was kept."
+    ]
+    if excess is not None:
+        found.append(excess.text)
+    if pgd is not None and insensitive is not None:
+        kept = f"After PGD had changed the diagnosis the {title} map was kept in {rate_text(pgd.kept_when_flipped)}"
+        found.append(
+            f"{kept}: for this interpreter the map hardly depends on the diagnosis, so its stability is no evidence."
+            if insensitive
+            else f"{kept}: an attacker who ignores the map disturbs it, so a kept map is the work of ADV²."
+        )
+    if adv2.original_l1.mean is not None and adv2.l1.mean is not None:
+        found.append(
+            f"At the adversarial image, the map of the class now shown lies at L1 {adv2.l1.mean:.3f} from the benign "
+            f"map, the map of the class first predicted at {adv2.original_l1.mean:.3f} (means of {images(adv2.n)})."
+        )
+    found.extend(_controls_findings([arm for arm in arms if arm.attack in CONTROLS and arm.n]))
+    found.extend(direction.text for direction in directions)
+    return tuple(found)
+
+
+def _controls_findings(controls: Sequence[Arm]) -> list[str]:
+    harmless = [arm for arm in controls if not arm.flipped.successes]
+    found = [
+        f"Without any intent, {CONTROLS[arm.attack]} changed the diagnosis in {rate_text(arm.flipped)}."
+        for arm in controls
+        if arm.flipped.successes
+    ]
+    if harmless:
+        names = " and ".join(CONTROLS[arm.attack] for arm in harmless)
+        found.append(f"No diagnosis was changed by {names} ({images(min(arm.n for arm in harmless))}).")
+    return found
+
+
+def _rates_caption(title: str, arms: Sequence[Arm]) -> str:
+    adv2, pgd = _of(arms, "adv2"), _of(arms, "pgd")
+    if adv2 is None or adv2.n == 0:
+        return f"No rates: no attack on {title} was judged."
+    beside = f"; PGD, which ignores the map, in {rate_text(pgd.joint)}" if pgd is not None and pgd.n else ""
+    return f"Diagnosis changed and {title} map kept: ADV² in {rate_text(adv2.joint)}{beside}."
+
+
+def _distances_caption(title: str, arms: Sequence[Arm], threshold: float | None) -> str:
+    points = [(arm.title, arm.l1_points) for arm in arms if arm.attack in ("adv2", "pgd") and arm.l1_points]
+    if not points:
+        return f"No distances: no {title} map was measured under attack."
+    if threshold is None:
+        return f"No drift threshold is known for {title}; distances are shown without one."
+    within = [
+        f"{sum(point <= threshold for point in row)} of {images(len(row))} under {attack}" for attack, row in points
+    ]
+    return (
+        f"{title} maps within the drift limit of {threshold:.3f} that harmless changes set (95th percentile): "
+        f"{' and '.join(within)}."
+    )
+
+
+def _cases_text(rows: Sequence[Chosen], available: int) -> str:
+    if not rows:
+        return "No attacked image to show."
+    joint = sum(case.kind == "joint" for case in rows)
+    short = len(rows) - joint
+    parts = [f"{joint} where diagnosis and map both fell to ADV²"] if joint else []
+    parts += [f"{short} where the attack fell short"] if short else []
+    return f"{len(rows)} of {images(available)} shown: {' and '.join(parts)}. Best examples first, failures last."

@@ -1,0 +1,103 @@
+"""From the records of a run to the report: every number and sentence that any form of it prints."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+from skinaudit.audit.records import ImageRecord, Record, RunHeader
+from skinaudit.metrics.intervals import TOO_FEW, required_n, wilson
+from skinaudit.report import prose, tally
+from skinaudit.report.cases import Chosen, candidates, worst_first
+from skinaudit.report.findings.case import worded_case
+from skinaudit.report.findings.interpreter import interpreter_result
+from skinaudit.report.findings.verdict import answers, verdict
+from skinaudit.report.results import Data, InterpreterResult, Report
+from skinaudit.report.run_view import RunView
+from skinaudit.report.wording import counted, images, percent, rate_text
+
+#: Cases on the summary page.
+WORST_SHOWN = 3
+
+
+def summarise(view: RunView) -> Report:
+    """Every number and sentence of the report on one run; equal records give an equal report."""
+    header, found, records = view.header, view.images(), view.records()
+    attacked: list[Chosen] = []
+    interpreters: list[InterpreterResult] = []
+    for name in header.config.interpreters:
+        mine = [record for record in records if record.interpreter == name]
+        candidate = candidates(header, found, mine)
+        interpreters.append(interpreter_result(header, name, mine, candidate))
+        attacked.extend(candidate)
+    worst = tuple(worded_case(header, case) for case in worst_first(attacked, WORST_SHOWN))
+    data = _data(header, found, records)
+    level, headline, detail = verdict(interpreters, data)
+    return Report(
+        header=header,
+        closed_at=view.closed_at,
+        chain_head=view.chain_head(),
+        protocol_digest=hashlib.sha256(header.model_dump_json().encode()).hexdigest(),
+        level=level,
+        verdict=headline,
+        verdict_detail=detail,
+        scope=_scope(header, data),
+        answers=answers(interpreters, worst),
+        enough=_enough(data.attacked),
+        data=data,
+        interpreters=tuple(interpreters),
+        worst=worst,
+        threat=prose.threat_rows(header),
+        limitations=prose.limitations(header),
+        dual_use=prose.DUAL_USE,
+    )
+
+
+def _data(header: RunHeader, found: Sequence[ImageRecord], records: Sequence[Record]) -> Data:
+    attacked = [image for image in found if image.status == "attacked"]
+    drawn, failed = sum(image.drawn for image in found), tally.failed_units(records)
+    scored = tally.accuracy(header, found)
+    sentences = [f"{images(len(found))} found, {len(attacked)} attacked."]
+    if drawn:
+        sentences.append(f"{drawn} of {images(len(found))} are drawn by a program, not photographs of patients.")
+    if scored is None:
+        sentences.append("No labels were given: the model's own diagnosis is the reference, and no accuracy is stated.")
+    else:
+        balanced = f", balanced accuracy {percent(scored[1])}" if scored[1] is not None else ""
+        sentences.append(f"Clean diagnosis agrees with the label in {rate_text(scored[0])}{balanced}.")
+    if failed:
+        sentences.append(
+            f"Without a verdict, and listed with its reason: {counted(sum(row.count for row in failed), 'work unit')}."
+        )
+    return Data(
+        found=len(found),
+        attacked=len(attacked),
+        drawn=drawn,
+        classes=tally.class_counts(header, found),
+        exclusions=tally.exclusions(found),
+        failed_units=failed,
+        accuracy=scored[0] if scored else None,
+        balanced_accuracy=scored[1] if scored else None,
+        findings=tuple(sentences),
+    )
+
+
+def _enough(attacked: int) -> str:
+    needed = required_n(0.05)
+    if attacked < TOO_FEW:
+        return (
+            f"{images(attacked)} attacked: an example shows that a change is possible, but not how often. "
+            f"A rate within ± 5 points needs {needed} images."
+        )
+    interval = wilson(attacked // 2, attacked)
+    half = (interval.high - interval.low) / 2
+    reach = f"{images(attacked)} attacked: a rate is known to within ± {half * 100:.0f} points at worst. "
+    if attacked >= needed:
+        return reach + "That is enough for a claim within ± 5 points."
+    return reach + f"A claim within ± 5 points needs {needed} images."
+
+
+def _scope(header: RunHeader, data: Data) -> str:
+    names = ", ".join(prose.INTERPRETER_TITLES.get(name, name.upper()) for name in header.config.interpreters)
+    drawn = f", {data.drawn} of those found drawn by a program" if data.drawn else ""
+    return f"{images(data.attacked)} attacked of {data.found} found{drawn}; explanations: {names}."

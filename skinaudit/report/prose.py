@@ -1,0 +1,126 @@
+"""Text that is the same for every run: the threat in standard terms, the limits of the method, its dual use."""
+
+from __future__ import annotations
+
+from skinaudit.audit.records import RunHeader
+from skinaudit.config import HELD_CONFIDENCE
+from skinaudit.report.wording import epsilon_text
+
+INTERPRETER_TITLES = {"cam": "CAM", "grad": "GRAD", "rts": "RTS", "mask": "MASK"}
+INTERPRETER_DESCRIPTIONS = {
+    "cam": "Class activation map: the last convolutional features, weighted by how much each speaks for the class.",
+    "grad": "Gradient saliency: how strongly each pixel moves the class score, pooled over 4 × 4 pixels.",
+    "rts": "Real-time saliency: a small network, fitted once to the classifier, that draws the mask of a class.",
+    "mask": "Meaningful perturbation: the smallest region whose removal takes the diagnosis away.",
+}
+TARGET_RULES = {
+    "random": "a class drawn at random among the others",
+    "least-likely": "the class that the model held least likely",
+    "most-harmful": "from malignant to the likeliest benign class, from benign to a malignant one",
+}
+DUAL_USE = (
+    "The adversarial images behind this report exist to measure a weakness in one model so that it can be judged and "
+    "mended. They are adversarial test data, not photographs of patients: keep them with the run directory, do not put "
+    "them in a training set, an archive or a clinical system, and share them only with those who need them to check "
+    "this report."
+)
+PURPOSE = (
+    "Images were changed by amounts that the eye hardly sees, to find out whether the diagnosis can be altered while "
+    "the explanation that the clinician is shown stays as it was. Every figure was measured on saved 8-bit images with "
+    "the unmodified model."
+)
+RECOMPUTE = (
+    "With the same version of the tool, the same model and the same images, the command below computes the run "
+    "again. On the same device class and thread count the pixels are the same; on another, compare rates and intervals."
+)
+
+
+def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
+    """The threat model as rows of (term, what it means here), in the terms of NIST AI 100-2 E2025."""
+    threat = header.config.threat
+    height, width = header.model.input_size
+    return (
+        ("Stage of learning", "Deployment: the model is trained and fixed; the attacker changes only its input."),
+        ("Attack class", "Evasion, with the explanation as a second target beside the diagnosis."),
+        ("Objective violated", "Integrity: a wrong diagnosis, shown with a saliency map that raises no doubt."),
+        ("Knowledge", "White-box: architecture, weights, pre-processing and interpreter are known to the attacker."),
+        (
+            "Capability",
+            (
+                f"Each pixel value may change by at most {epsilon_text(threat.epsilon)} (L∞ norm, "
+                f"{threat.epsilon_levels} of 255 grey levels as saved). One image at a time; no access to training."
+            ),
+        ),
+        (
+            "What enters where",
+            (
+                f"The change is added after the image was resized to the {width} × {height} pixels that the model sees. An "
+                "attacker who holds only the camera's full-size image has a harder task, which was not tested."
+            ),
+        ),
+        ("Diagnosis wanted", f"Target rule “{threat.target}”: {TARGET_RULES[threat.target]}."),
+        ("Map wanted", "The map of the unchanged image, so that the clinician sees what an honest case would show."),
+        (
+            "ADV² and PGD",
+            (
+                "ADV² searches for a change that alters the diagnosis and keeps the map. PGD is the same search with the "
+                "map left out of account: it shows what the map does when nobody cares about it."
+            ),
+        ),
+        (
+            "Controls",
+            (
+                "Random noise of the same size without intent; JPEG re-encoding and a half-pixel shift, which are harmless "
+                "in daily use. They show what this model and its maps do when nobody attacks."
+            ),
+        ),
+    )
+
+
+def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
+    """What was decided before the first attack, as rows of (term, value)."""
+    config, budget = header.config, header.config.budget
+    steps = ", ".join(f"{name.upper()} {budget.steps('adv2', name)}" for name in config.interpreters)
+    return (
+        ("Preset", config.preset.value),
+        ("Most images attacked", "all" if budget.images is None else str(budget.images)),
+        ("Steps of ADV²", f"{steps} (of these {budget.warm_steps} on the diagnosis only)"),
+        ("Steps of PGD", str(budget.pgd_steps)),
+        ("Draws of each control", str(budget.controls)),
+        ("Early stop", "yes" if budget.early_stop else "no"),
+        ("Confidence held in the search", f"at least {HELD_CONFIDENCE:.2f}"),
+        ("Seed", str(config.seed)),
+        ("Batch shape, device, threads", f"{config.batch_size}, {config.device}, {config.threads}"),
+        ("Diagnosis changed", "the saved 8-bit image gets the target class from the unmodified fp32 model"),
+        ("Map kept", "L1 distance to the benign map and top-20 % overlap both within the limits below"),
+        ("Joint success", "diagnosis changed and map kept, on the same saved image"),
+        ("Unit of count", "the image; one with several control draws counts by its worst draw"),
+        ("Intervals", "Wilson 95 % for rates, bootstrap 95 % for means, McNemar for paired differences"),
+    )
+
+
+def limitations(header: RunHeader) -> tuple[str, ...]:
+    """What this run cannot say, as plainly as what it can."""
+    tested = {name.lower() for name in header.config.interpreters}
+    absent = [title for name, title in INTERPRETER_TITLES.items() if name not in tested]
+    return (
+        "A failed attack is no proof of robustness: another search, or more steps, may succeed.",
+        (
+            "Changes at full camera resolution, before resizing and compression, were not tested; nor were printed, "
+            "re-photographed or physical changes, nor changes of skin, light or lens."
+        ),
+        "Attackers without knowledge of the model (black-box, transfer from another model) were not tested.",
+        "Norms other than L∞, and geometric distortion, were not tested. Only this one radius was.",
+        "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
+        *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
+        "No detector or defence was placed before the model.",
+        (
+            "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "
+            "tested with clinicians."
+        ),
+        (
+            "The figures hold for the images audited. Other cameras, clinics, skin tones and case mixes may differ, and "
+            "subgroups were not analysed."
+        ),
+        "The report is evidence for a risk assessment. It does not decide whether the model may be used.",
+    )

@@ -1,0 +1,187 @@
+"""The numbers and worded findings of one report: PDF, JSON twin and web page all print these and no others."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from skinaudit.audit.records import Attack, RunHeader
+from skinaudit.calibration.thresholds import DriftThreshold
+from skinaudit.config import Frozen
+
+#: Version of the JSON twin; a change that breaks a reader raises the first number.
+SCHEMA_VERSION: Literal["1.0"] = "1.0"
+
+Level = Literal["changed unseen", "changed", "not changed", "nothing tested"]
+CaseKind = Literal["joint", "changed", "held"]
+
+
+class Rate(Frozen):
+    """A share in [0,1] of ``n`` images with its Wilson 95 % interval; no share is stated when ``n`` < 10."""
+
+    successes: int
+    n: int
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class Average(Frozen):
+    """A mean over ``n`` images with its bootstrap 95 % interval and the median; empty when ``n`` < 10."""
+
+    n: int
+    mean: float | None
+    low: float | None
+    high: float | None
+    median: float | None
+
+
+class Excess(Frozen):
+    """Joint success of ADV² minus that of PGD on the same images, in [-1,1], with McNemar's p."""
+
+    n: int
+    difference: float | None
+    low: float | None
+    high: float | None
+    p_value: float | None
+    text: str
+
+
+class Arm(Frozen):
+    """One attack or control against one interpreter. An image with several draws counts once, by its worst draw."""
+
+    attack: Attack
+    title: str
+    n: int
+    failed: int
+    flipped: Rate
+    kept: Rate
+    kept_when_flipped: Rate
+    joint: Rate
+    l1: Average
+    iou20: Average
+    original_l1: Average
+    confidence: Average
+    l1_points: tuple[float, ...]
+    largest_change_levels: int
+    mean_steps: float | None
+    seconds: float
+
+
+class Direction(Frozen):
+    """Images whose diagnosis was driven across the line between malignant and benign."""
+
+    name: Literal["malignant to benign", "benign to malignant"]
+    attempted: int
+    flipped: Rate
+    joint: Rate
+    text: str
+
+
+class Case(Frozen):
+    """One image under attack, as a picture row shows it."""
+
+    image_id: str
+    name: str
+    interpreter: str
+    kind: CaseKind
+    drawn: bool
+    label: str | None
+    source: str
+    target: str
+    adv2_unit: str
+    pgd_unit: str | None
+    before: str
+    confidence_before: float | None
+    after: str
+    confidence_after: float | None
+    crosses_to_benign: bool
+    l1: float | None
+    iou20: float | None
+    text: str
+    caption: str
+
+
+class InterpreterResult(Frozen):
+    """Everything measured against one interpreter."""
+
+    interpreter: str
+    title: str
+    description: str
+    threshold: DriftThreshold | None
+    arms: tuple[Arm, ...]
+    excess: Excess | None
+    depends_on_diagnosis: bool | None
+    directions: tuple[Direction, ...]
+    cases: tuple[Case, ...]
+    cases_text: str
+    findings: tuple[str, ...]
+    rates_caption: str
+    distances_caption: str
+
+    def arm(self, attack: Attack) -> Arm | None:
+        """The arm of one attack, None when the run has none."""
+        return next((arm for arm in self.arms if arm.attack == attack), None)
+
+
+class ClassCount(Frozen):
+    """How often a class occurs among the images found; ``labelled`` is None without labels."""
+
+    name: str
+    title: str
+    malignant: bool
+    labelled: int | None
+    predicted: int
+    attacked: int
+
+
+class Exclusion(Frozen):
+    """Images that were not attacked, by status and reason."""
+
+    status: str
+    reason: str
+    count: int
+
+
+class Data(Frozen):
+    """What was found, what was attacked, and why the rest was not."""
+
+    found: int
+    attacked: int
+    drawn: int
+    classes: tuple[ClassCount, ...]
+    exclusions: tuple[Exclusion, ...]
+    failed_units: tuple[Exclusion, ...]
+    accuracy: Rate | None
+    balanced_accuracy: float | None
+    findings: tuple[str, ...]
+
+
+class Answer(Frozen):
+    """One question of the summary page: a figure to remember, and the sentence behind it."""
+
+    question: str
+    figure: str
+    note: str
+    text: str
+
+
+class Report(Frozen):
+    """One audit, told in numbers and sentences."""
+
+    schema_version: Literal["1.0"] = SCHEMA_VERSION
+    header: RunHeader
+    closed_at: str
+    chain_head: str
+    protocol_digest: str
+    level: Level
+    verdict: str
+    verdict_detail: str
+    scope: str
+    answers: tuple[Answer, ...]
+    enough: str
+    data: Data
+    interpreters: tuple[InterpreterResult, ...]
+    worst: tuple[Case, ...]
+    threat: tuple[tuple[str, str], ...]
+    limitations: tuple[str, ...]
+    dual_use: str

@@ -1,0 +1,183 @@
+"""Counts, rates and means over the records of a run; no words, no drawing."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from statistics import fmean, median
+
+from skinaudit.audit.records import Attack, ImageRecord, Record, RunHeader
+from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
+from skinaudit.report.results import Arm, Average, ClassCount, Exclusion, Rate
+
+ARM_ORDER: tuple[Attack, ...] = ("adv2", "pgd", "noise", "jpeg", "shift")
+ARM_TITLES: dict[Attack, str] = {
+    "adv2": "ADV²",
+    "pgd": "PGD",
+    "noise": "Random noise",
+    "jpeg": "JPEG",
+    "shift": "Half-pixel shift",
+}
+
+
+def rate(outcomes: Sequence[bool]) -> Rate:
+    """Share of true outcomes with its Wilson interval, unstated below ``TOO_FEW``."""
+    successes, n = sum(outcomes), len(outcomes)
+    if n < TOO_FEW:
+        return Rate(successes=successes, n=n, value=None, low=None, high=None)
+    interval = wilson(successes, n)
+    return Rate(successes=successes, n=n, value=successes / n, low=interval.low, high=interval.high)
+
+
+def average(values: Sequence[float]) -> Average:
+    """Mean, bootstrap interval and median, unstated below ``TOO_FEW``."""
+    n = len(values)
+    if n < TOO_FEW:
+        return Average(n=n, mean=None, low=None, high=None, median=None)
+    interval = bootstrap_mean(list(values))
+    return Average(n=n, mean=fmean(values), low=interval.low, high=interval.high, median=median(values))
+
+
+def by_image(records: Iterable[Record]) -> dict[str, list[Record]]:
+    """Judged records of one arm, grouped by image in the order of their ids, so that order of work changes nothing."""
+    groups: dict[str, list[Record]] = defaultdict(list)
+    for record in sorted(records, key=lambda record: (record.image_id, record.draw, record.unit_id)):
+        if record.status == "judged":
+            groups[record.image_id].append(record)
+    return dict(groups)
+
+
+def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
+    """Numbers of one attack or control against one interpreter, None when the run has no such record.
+
+    Rates and means count images, not draws: draws of one image are not independent. An image counts as flipped (or
+    jointly attacked) when any draw is, as kept when every draw is; distances and confidence are means over its draws.
+    """
+    mine = [record for record in records if record.attack == attack]
+    if not mine:
+        return None
+    groups = list(by_image(mine).values())
+    judged = [record for group in groups for record in group]
+    flipped = [any(record.flipped for record in group) for group in groups]
+    kept = [_all_kept(group) for group in groups]
+    # Without a threshold nobody can say whether a map is kept: such an image counts in neither rate.
+    known = [(is_kept, is_flipped) for is_kept, is_flipped in zip(kept, flipped, strict=True) if is_kept is not None]
+    return Arm(
+        attack=attack,
+        title=ARM_TITLES[attack],
+        n=len(groups),
+        failed=sum(record.status == "failed" for record in mine),
+        flipped=rate(flipped),
+        kept=rate([is_kept for is_kept, _ in known]),
+        kept_when_flipped=rate([is_kept for is_kept, is_flipped in known if is_flipped]),
+        joint=rate([any(bool(record.joint) for record in group) for group in groups if _all_kept(group) is not None]),
+        l1=average(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
+        iou20=average(_means(groups, lambda record: record.to_target.iou20 if record.to_target else None)),
+        original_l1=average(_means(groups, lambda record: record.original_class.l1 if record.original_class else None)),
+        confidence=average(_means(groups, lambda record: record.prediction.confidence if record.prediction else None)),
+        l1_points=tuple(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
+        largest_change_levels=max((record.linf_levels for record in judged), default=0),
+        mean_steps=fmean(record.steps for record in judged) if judged else None,
+        seconds=sum(record.seconds for record in judged),
+    )
+
+
+def _all_kept(group: Sequence[Record]) -> bool | None:
+    known = [record.kept for record in group if record.kept is not None]
+    return all(known) if known else None
+
+
+def _means(groups: Sequence[Sequence[Record]], value: Callable[[Record], float | None]) -> list[float]:
+    found = [[number for record in group if (number := value(record)) is not None] for group in groups]
+    return [fmean(numbers) for numbers in found if numbers]
+
+
+def paired_joint(records: Sequence[Record]) -> tuple[list[bool], list[bool]]:
+    """Joint success of ADV² and of PGD on the images that have a verdict from both, in the same order."""
+    adv2 = by_image(record for record in records if record.attack == "adv2" and record.joint is not None)
+    pgd = by_image(record for record in records if record.attack == "pgd" and record.joint is not None)
+    both = sorted(adv2.keys() & pgd.keys())
+    return (
+        [any(bool(record.joint) for record in adv2[image]) for image in both],
+        [any(bool(record.joint) for record in pgd[image]) for image in both],
+    )
+
+
+def paired_excess(records: Sequence[Record]) -> tuple[int, float, float, float, float] | None:
+    """Images, difference, its interval and McNemar's p for ADV² over PGD; None below ``TOO_FEW`` images."""
+    adv2, pgd = paired_joint(records)
+    if len(adv2) < TOO_FEW:
+        return None
+    paired = paired_rate_difference(adv2, pgd)
+    return paired.n, paired.difference, paired.interval.low, paired.interval.high, paired.p_value
+
+
+def class_counts(header: RunHeader, images: Sequence[ImageRecord]) -> tuple[ClassCount, ...]:
+    """Images of each class, by label, by clean prediction, and as attacked (by clean prediction)."""
+    model = header.model
+    labelled = Counter(image.label for image in images if image.label is not None)
+    predicted = Counter(image.prediction.index for image in images if image.prediction is not None)
+    attacked = Counter(
+        image.prediction.index for image in images if image.prediction is not None and image.status == "attacked"
+    )
+    return tuple(
+        ClassCount(
+            name=name,
+            title=model.class_titles[index] if index < len(model.class_titles) else name,
+            malignant=name in model.malignant,
+            labelled=labelled[name] if header.labels_given else None,
+            predicted=predicted[index],
+            attacked=attacked[index],
+        )
+        for index, name in enumerate(model.classes)
+    )
+
+
+def exclusions(images: Sequence[ImageRecord]) -> tuple[Exclusion, ...]:
+    """Images that were not attacked, grouped by status and reason, most frequent first."""
+    counts = Counter((image.status, image.reason or "no reason recorded") for image in images)
+    rows = [
+        Exclusion(status=status, reason=reason, count=count)
+        for (status, reason), count in counts.items()
+        if status != "attacked"
+    ]
+    return tuple(sorted(rows, key=lambda row: (-row.count, row.status, row.reason)))
+
+
+def failed_units(records: Sequence[Record]) -> tuple[Exclusion, ...]:
+    """Work units that ended without a verdict, grouped by what they were and why."""
+    counts = Counter(
+        (f"{ARM_TITLES[record.attack]} on {record.interpreter.upper()}", record.reason or "no reason recorded")
+        for record in records
+        if record.status == "failed"
+    )
+    return tuple(
+        Exclusion(status=unit, reason=reason, count=count)
+        for (unit, reason), count in sorted(counts.items(), key=lambda row: (-row[1], row[0]))
+    )
+
+
+def accuracy(header: RunHeader, images: Sequence[ImageRecord]) -> tuple[Rate, float | None] | None:
+    """Accuracy and balanced accuracy on clean labelled images; None without labels, balanced None below ``TOO_FEW``."""
+    if not header.labels_given:
+        return None
+    hits: dict[str, list[bool]] = defaultdict(list)
+    for image in images:
+        if image.label in header.model.classes and image.prediction is not None:
+            hits[image.label].append(header.model.classes[image.prediction.index] == image.label)
+    outcomes = [hit for name in sorted(hits) for hit in hits[name]]
+    balanced = fmean(fmean(row) for row in hits.values()) if len(outcomes) >= TOO_FEW else None
+    return rate(outcomes), balanced
+
+
+def driven(header: RunHeader, records: Sequence[Record], from_malignant: bool) -> list[Record]:
+    """ADV² verdicts whose attack went from malignant to benign, or the other way."""
+    malignant = {index for index, name in enumerate(header.model.classes) if name in header.model.malignant}
+    return [
+        record
+        for group in by_image(record for record in records if record.attack == "adv2").values()
+        for record in group
+        if record.target_class is not None
+        and (record.source_class in malignant) is from_malignant
+        and (record.target_class in malignant) is not from_malignant
+    ]

@@ -1,0 +1,41 @@
+"""Conditions that hold in every test: no network, two threads, no file outside the temporary folder."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+# Before any import of timm or MONAI, which read these once: a test that would download a model fails instead.
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+import pytest
+import torch
+
+THREADS = 2
+
+
+@pytest.fixture(autouse=True)
+def _same_threads_in_every_test() -> None:
+    """A run sets its own thread count; the next test starts from the usual one."""
+    torch.set_num_threads(THREADS)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _configuration_in_a_temporary_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """The site key for image ids is made in a temporary folder; also in commands that a test starts."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(tmp_path_factory.mktemp("config")))
+        yield
+
+
+@pytest.fixture(scope="session")
+def realdata() -> Path:
+    """Folder of real dermoscopy images; the test is skipped where there is none."""
+    named = os.environ.get("SKINAUDIT_REALDATA")
+    if not named:
+        pytest.skip("SKINAUDIT_REALDATA does not name a folder of real dermoscopy images")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"SKINAUDIT_REALDATA names {folder}, which is not a folder")
+    return folder
