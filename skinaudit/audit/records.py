@@ -59,7 +59,6 @@ class Record(Frozen):
     kept: bool | None = None
     joint: bool | None = None  # flipped and kept
     steps: int = 0
-    seconds: float = 0.0
     stop: str | None = None  # "target reached", "no improvement", "steps used up"
     artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY)
 

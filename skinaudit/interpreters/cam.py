@@ -80,7 +80,13 @@ def _head_jacobian(classifier: nn.Module, x: Tensor) -> tuple[Tensor, bool]:
     """∂logits/∂features of one image, (K,C,h,w), and whether the head consists of affine steps alone."""
     with torch.enable_grad(), LastFeatureMap() as capture:
         logits = classifier(x.detach().requires_grad_())
-    rows = [
-        torch.autograd.grad(logits[0, k], capture.features, retain_graph=True)[0][0] for k in range(logits.shape[1])
-    ]
+    rows = []
+    for k in range(logits.shape[1]):
+        (row,) = torch.autograd.grad(logits[0, k], capture.features, retain_graph=True, allow_unused=True)
+        if row is None:
+            raise FeaturesUnavailable(
+                "the logits do not depend on this network's last spatial features, so CAM has no map to weigh; "
+                "audit it with --interpreters grad"
+            )
+        rows.append(row[0])
     return torch.stack(rows), capture.head_is_affine

@@ -55,20 +55,26 @@ def _both_kinds(failures: Sequence[Chosen], room: int) -> list[Chosen]:
     return moved[: room - min(len(held), 1)] + held[: max(1, room - len(moved))] if room else []
 
 
-def worst_first(cases: Sequence[Chosen], most: int) -> list[Chosen]:
-    """The worst rows, each of another image: hidden before visible, missed malignancy before others, surer first."""
+def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str] = frozenset()) -> list[Chosen]:
+    """The worst rows, each of another image: hidden before visible, missed malignancy before others, surer first.
+
+    Interpreters whose map hardly depends on the diagnosis are ``uninformative``; their cases come after the others.
+    """
     ranked = sorted(
         (case for case in cases if case.kind != "held"),
         key=lambda case: (
             case.kind != "joint",
+            case.adv2.interpreter in uninformative,
             not case.crosses_to_benign,
             -(case.adv2.prediction.confidence if case.adv2.prediction else 0.0),
             case.image.image_id,
         ),
     )
     # The same photograph twice would show one weakness twice.
-    first_of_image = {case.image.image_id: case for case in reversed(ranked)}
-    return [case for case in ranked if first_of_image[case.image.image_id] is case][:most]
+    worst_of_image: dict[str, Chosen] = {}
+    for case in ranked:
+        worst_of_image.setdefault(case.image.image_id, case)
+    return list(worst_of_image.values())[:most]
 
 
 def _chosen(header: RunHeader, image: ImageRecord, adv2: Record, pgd: Record | None) -> Chosen:

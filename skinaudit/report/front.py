@@ -23,7 +23,7 @@ QUESTION = "Can the diagnosis be changed without the explanation showing it?"
 _KICKER = ParagraphStyle("kicker", parent=BODY, fontName=BOLD, fontSize=8, leading=12, textColor=palette.AMBER)
 _QUESTION = ParagraphStyle("question", parent=BODY, fontName=BOLD, fontSize=23, leading=30, textColor=palette.WHITE)
 _OBJECT = ParagraphStyle("object", parent=BODY, fontSize=11, leading=16, textColor=palette.TEAL_PALE)
-_VERDICT = ParagraphStyle("verdict", parent=BODY, fontName=BOLD, fontSize=15, leading=21)
+_VERDICT = ParagraphStyle("verdict", parent=BODY, fontName=BOLD, fontSize=14, leading=20)
 _FIGURE = ParagraphStyle("figure", parent=BODY, fontName=BOLD, fontSize=25, leading=31, textColor=palette.TEAL)
 _CONTENTS = ParagraphStyle("contents", parent=BODY, fontSize=8, leading=12)
 _QUESTION_SMALL = ParagraphStyle("small question", parent=BODY, fontName=BOLD, fontSize=8.6, leading=12)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from io import BytesIO
 from pathlib import Path
 
+from reportlab import rl_config
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import (
     BaseDocTemplate,
@@ -37,7 +40,7 @@ def write_pdf(view: RunView, path: Path) -> None:
     """
     style.register_fonts()
     report, gallery = summarise(view), Gallery(view)
-    with style.nothing_loaded_from_markup():
+    with style.nothing_loaded_from_markup(), _binary_streams():
         # The first pass finds out where sections start and how many pages there are; the second prints that.
         draft = Document(report, gallery, pages={}, total=None)
         draft.render()
@@ -130,6 +133,17 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
         canvas.setLineWidth(0.5)
         canvas.line(left, head - 7, right, head - 7)
         canvas.restoreState()
+
+
+@contextmanager
+def _binary_streams() -> Iterator[None]:
+    """While inside, streams are written as bytes: text encoding makes a file a quarter larger and twice as slow."""
+    before = rl_config.useA85
+    rl_config.useA85 = 0
+    try:
+        yield
+    finally:
+        rl_config.useA85 = before
 
 
 def _key(place: int) -> str:

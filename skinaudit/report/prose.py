@@ -25,9 +25,9 @@ DUAL_USE = (
     "this report."
 )
 PURPOSE = (
-    "Images were changed by amounts that the eye hardly sees, to find out whether the diagnosis can be altered while "
-    "the explanation that the clinician is shown stays as it was. Every figure was measured on saved 8-bit images with "
-    "the unmodified model."
+    "Images were changed, pixel by pixel, within the bound on the cover, to find out whether the diagnosis can be "
+    "altered while the explanation that the clinician is shown stays as it was. Every figure was measured on saved "
+    "8-bit images with the unmodified model."
 )
 RECOMPUTE = (
     "With the same version of the tool, the same model and the same images, the command below computes the run "
@@ -54,8 +54,8 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         (
             "What enters where",
             (
-                f"The change is added after the image was resized to the {width} × {height} pixels that the model sees. An "
-                "attacker who holds only the camera's full-size image has a harder task, which was not tested."
+                f"The change is added after the image was resized to the {width} × {height} pixels that the model "
+                "sees. An attacker who holds only the camera's full-size image has a harder task, which was not tested."
             ),
         ),
         ("Diagnosis wanted", f"Target rule “{threat.target}”: {TARGET_RULES[threat.target]}."),
@@ -63,15 +63,15 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         (
             "ADV² and PGD",
             (
-                "ADV² searches for a change that alters the diagnosis and keeps the map. PGD is the same search with the "
-                "map left out of account: it shows what the map does when nobody cares about it."
+                "ADV² searches for a change that alters the diagnosis and keeps the map. PGD is the same search with "
+                "the map left out of account: it shows what the map does when nobody cares about it."
             ),
         ),
         (
             "Controls",
             (
-                "Random noise of the same size without intent; JPEG re-encoding and a half-pixel shift, which are harmless "
-                "in daily use. They show what this model and its maps do when nobody attacks."
+                "Random noise of the same size without intent; JPEG re-encoding and a half-pixel shift, which are "
+                "harmless in daily use. They show what this model and its maps do when nobody attacks."
             ),
         ),
     )
@@ -119,8 +119,8 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
             "tested with clinicians."
         ),
         (
-            "The figures hold for the images audited. Other cameras, clinics, skin tones and case mixes may differ, and "
-            "subgroups were not analysed."
+            "The figures hold for the images audited. Other cameras, clinics, skin tones and case mixes may differ, "
+            "and subgroups were not analysed."
         ),
         "The report is evidence for a risk assessment. It does not decide whether the model may be used.",
     )

@@ -12,6 +12,7 @@ from skinaudit.config import Frozen
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
 Level = Literal["changed unseen", "changed", "not changed", "nothing tested"]
+DirectionName = Literal["malignant to benign", "benign to malignant"]
 CaseKind = Literal["joint", "changed", "held"]
 
 
@@ -64,13 +65,12 @@ class Arm(Frozen):
     l1_points: tuple[float, ...]
     largest_change_levels: int
     mean_steps: float | None
-    seconds: float
 
 
 class Direction(Frozen):
     """Images whose diagnosis was driven across the line between malignant and benign."""
 
-    name: Literal["malignant to benign", "benign to malignant"]
+    name: DirectionName
     attempted: int
     flipped: Rate
     joint: Rate

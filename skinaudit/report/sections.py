@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from reportlab.platypus import Flowable, ListFlowable, ListItem, Spacer, Table, TableStyle
+from reportlab.platypus import Flowable, KeepTogether, ListFlowable, ListItem, Spacer, Table, TableStyle
 
 from skinaudit.report import palette
 from skinaudit.report.figures import share_bar
@@ -48,7 +48,9 @@ def bullets(sentences: Sequence[str]) -> ListFlowable:
 def threat(report: Report) -> list[Flowable]:
     """Who attacks, with what, to what end."""
     return [
-        paragraph("In the terms of NIST AI 100-2 E2025, Adversarial Machine Learning: A Taxonomy.", LEAD),
+        paragraph(
+            "In the terms of NIST AI 100-2 E2025, Adversarial Machine Learning: A Taxonomy and Terminology.", LEAD
+        ),
         Spacer(0, 10),
         terms(report.threat),
         Spacer(0, 16),
@@ -127,14 +129,18 @@ def _reasons(rows: Sequence[Exclusion], what: str) -> Flowable:
 def protocol(report: Report) -> list[Flowable]:
     """What was fixed before the first attack, with its digest, and the limits for a kept map."""
     header = report.header
-    story: list[Flowable] = [
+    return [
         paragraph("All of this was fixed, and hashed, before the first image was attacked.", LEAD),
         Spacer(0, 8),
-        terms([*protocol_rows(header), ("Digest of the run header (SHA-256)", report.protocol_digest)]),
-        subheading("Drift limits: how far harmless changes move a map"),
+        terms([*protocol_rows(header), ("SHA-256 of all this, in the first event", report.protocol_digest)]),
+        KeepTogether([subheading("Drift limits: how far harmless changes move a map"), *_drift_limits(report)]),
     ]
+
+
+def _drift_limits(report: Report) -> list[Flowable]:
+    header = report.header
     if not header.thresholds:
-        return [*story, paragraph("No drift limit was available, so no map is called kept in this report.", BODY)]
+        return [paragraph("No drift limit was available, so no map is called kept in this report.", BODY)]
     origin = (
         "They were measured in this run, on images that were not attacked."
         if header.threshold_origin != "bundle"
@@ -158,11 +164,8 @@ def protocol(report: Report) -> list[Flowable]:
                 paragraph(changes, SMALL, 300),
             ]
         )
-    story += [table(rows, (62, 58, 72, 46, 46, WIDTH - 284))]
-    story.append(
-        paragraph(f"A map is kept when it moved no further than 95 % of harmless changes move one. {origin}", CAPTION)
-    )
-    return story
+    caption = f"A map is kept when it moved no further than 95 % of harmless changes move one. {origin}"
+    return [table(rows, (62, 58, 72, 46, 46, WIDTH - 284)), paragraph(caption, CAPTION)]
 
 
 def limits(report: Report) -> list[Flowable]:

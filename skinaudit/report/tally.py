@@ -78,7 +78,6 @@ def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
         l1_points=tuple(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
         largest_change_levels=max((record.linf_levels for record in judged), default=0),
         mean_steps=fmean(record.steps for record in judged) if judged else None,
-        seconds=sum(record.seconds for record in judged),
     )
 
 

@@ -95,9 +95,18 @@ def date_text(iso: str) -> str:
     return f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, {moment:%H:%M} UTC"
 
 
+def short(name: str, longest: int = 40) -> str:
+    """A name inside a sentence; the whole of it stands in the tables.
+
+    >>> short("Melanoma"), short("Melanoma of the nail", 9)
+    ('Melanoma', 'Melanoma…')
+    """
+    return name if len(name) <= longest else f"{name[: longest - 1].rstrip()}…"
+
+
 def image_name(image: ImageRecord) -> str:
     """What the report calls an image: its file name when the site allowed that, else the start of its keyed id."""
-    name = image.file_name or image.image_id[:12]
+    name = short(image.file_name or image.image_id[:12])
     return f"{name} (drawn)" if image.drawn else name
 
 

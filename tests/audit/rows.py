@@ -84,7 +84,6 @@ def record(unit_id: str = "img1-cam-adv2", image_id: str = "img1", **changed: ob
         kept=True,
         joint=True,
         steps=50,
-        seconds=1.5,
         stop="target reached",
     )
     return first.model_copy(update=changed)

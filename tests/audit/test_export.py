@@ -13,10 +13,10 @@ def table(*records: Record) -> list[dict[str, str]]:
 
 
 def test_a_record_becomes_one_line_of_words_and_numbers() -> None:
-    (row,) = table(record(seconds=1 / 3))
+    (row,) = table(record(image_ssim=1 / 3))
     assert row["unit_id"] == "img1-cam-adv2"
     assert (row["source_class"], row["target_class"], row["predicted_class"]) == ("nv", "mel", "mel")
-    assert (row["confidence"], row["seconds"], row["linf_levels"]) == ("0.97", "0.333333", "8")
+    assert (row["confidence"], row["image_ssim"], row["linf_levels"]) == ("0.97", "0.333333", "8")
     assert (row["flipped"], row["kept"], row["joint"]) == ("true", "true", "true")
     assert (row["target_l1"], row["target_rms"], row["original_l1"], row["original_ssim"]) == (
         "0.01",

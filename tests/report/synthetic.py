@@ -155,7 +155,6 @@ def verdict(
         kept=kept,
         joint=None if kept is None else flipped and kept,
         steps=40 if attack == "adv2" else 20,
-        seconds=2.5,
         stop="target reached",
         artifacts=artifacts or {},
     )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from skinaudit.audit.records import RunHeader
 from skinaudit.report.cases import Chosen
 from skinaudit.report.results import Case
-from skinaudit.report.wording import image_name, percent
+from skinaudit.report.wording import image_name, percent, short
 
 
 def worded_case(header: RunHeader, chosen: Chosen) -> Case:
     """One image under attack with its diagnoses before and after, and its finding in a sentence and in a line."""
     image, adv2 = chosen.image, chosen.adv2
-    titles = header.model.class_titles
+    titles = [short(title) for title in header.model.class_titles]
     before, after = titles[adv2.source_class], titles[adv2.prediction.index] if adv2.prediction else "no diagnosis"
     distances = adv2.to_target
     return Case(

@@ -8,7 +8,7 @@ from skinaudit.audit.records import Record, RunHeader
 from skinaudit.report import prose, tally
 from skinaudit.report.cases import Chosen, best_then_failures
 from skinaudit.report.findings.case import worded_case
-from skinaudit.report.results import Arm, Direction, Excess, InterpreterResult
+from skinaudit.report.results import Arm, Direction, DirectionName, Excess, InterpreterResult
 from skinaudit.report.wording import images, probability, rate_text
 
 #: PGD maps kept above this share: the map hardly depends on the diagnosis.
@@ -60,9 +60,11 @@ def _excess(records: Sequence[Record]) -> Excess | None:
         text = f"ADV² against PGD on the same {images(len(adv2))}: too few to say which hides better."
         return Excess(n=len(adv2), difference=None, low=None, high=None, p_value=None, text=text)
     n, difference, low, high, p_value = paired
+    points = f"{abs(difference) * 100:.0f} points {'more' if difference > 0 else 'less'} often than"
+    compared = points if difference else "as often as"
     text = (
-        f"On the same {images(n)}, ADV² changed the diagnosis with the map kept {abs(difference) * 100:.0f} points "
-        f"{'more' if difference >= 0 else 'less'} often than PGD (95 % interval {low * 100:+.0f} to {high * 100:+.0f} "
+        f"On the same {images(n)}, ADV² changed the diagnosis with the map kept {compared} PGD "
+        f"(95 % interval {low * 100:+.0f} to {high * 100:+.0f} "
         f"points, McNemar {probability(p_value)})."
     )
     return Excess(n=n, difference=difference, low=low, high=high, p_value=p_value, text=text)
@@ -84,17 +86,13 @@ def _directions(header: RunHeader, records: Sequence[Record]) -> tuple[Direction
     )
 
 
-def _direction(name: str, records: Sequence[Record], hazard: str) -> Direction:
+def _direction(name: DirectionName, records: Sequence[Record], hazard: str) -> Direction:
     flipped, joint = tally.rate([row.flipped for row in records]), tally.rate([bool(row.joint) for row in records])
     if not records:
         text = f"{hazard} ({name}): no image was attacked in this direction."
     else:
         text = f"{hazard} ({name}): diagnosis changed in {rate_text(flipped)}; map kept as well in {rate_text(joint)}."
-    named: dict[str, Direction] = {
-        direction: Direction(name=direction, attempted=len(records), flipped=flipped, joint=joint, text=text)
-        for direction in ("malignant to benign", "benign to malignant")
-    }
-    return named[name]
+    return Direction(name=name, attempted=len(records), flipped=flipped, joint=joint, text=text)
 
 
 def _findings(

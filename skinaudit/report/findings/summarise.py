@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
+from skinaudit.audit.chain import canonical_json, sha256_of
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.metrics.intervals import TOO_FEW, required_n, wilson
 from skinaudit.report import prose, tally
@@ -30,14 +30,15 @@ def summarise(view: RunView) -> Report:
         candidate = candidates(header, found, mine)
         interpreters.append(interpreter_result(header, name, mine, candidate))
         attacked.extend(candidate)
-    worst = tuple(worded_case(header, case) for case in worst_first(attacked, WORST_SHOWN))
+    uninformative = frozenset(row.interpreter for row in interpreters if row.depends_on_diagnosis is False)
+    worst = tuple(worded_case(header, case) for case in worst_first(attacked, WORST_SHOWN, uninformative))
     data = _data(header, found, records)
     level, headline, detail = verdict(interpreters, data)
     return Report(
         header=header,
         closed_at=view.closed_at,
         chain_head=view.chain_head(),
-        protocol_digest=hashlib.sha256(header.model_dump_json().encode()).hexdigest(),
+        protocol_digest=sha256_of(canonical_json(header.model_dump(mode="json"))),
         level=level,
         verdict=headline,
         verdict_detail=detail,

@@ -19,7 +19,7 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Leve
         return (
             "changed unseen",
             "Diagnoses were changed; the explanation stayed the same.",
-            f"Diagnosis changed and {result.title} map kept in {rate_text(joint)}.",
+            f"Diagnosis changed and {result.title} map kept in {rate_text(joint)}.{_caution(result)}",
         )
     if flipped.successes and not joint.n:
         return (
@@ -61,6 +61,12 @@ def _answer_warning(interpreters: Sequence[InterpreterResult]) -> Answer:
     if strongest is None:
         return Answer(question=question, figure="–", note="nothing judged", text="No attack was judged in this run.")
     result, rate = strongest
+    if not any(arm.flipped.successes for row in interpreters if (arm := row.arm("adv2")) is not None):
+        text = "No diagnosis was changed, so there was nothing to warn of."
+        return Answer(question=question, figure="–", note="no diagnosis changed", text=text)
+    if not rate.n:
+        text = "Without a drift limit nobody can say whether a map stayed, so this was not judged."
+        return Answer(question=question, figure="–", note="not judged", text=text)
     silent = [row.title for row in interpreters if row.depends_on_diagnosis is False]
     parts = [f"The {result.title} map stayed while the diagnosis changed in {rate_text(rate)}."]
     if silent:
@@ -90,7 +96,21 @@ def _strongest(interpreters: Sequence[InterpreterResult], hidden: bool) -> tuple
         for result in interpreters
         if (arm := result.arm("adv2")) is not None and arm.n
     ]
-    return max(rates, key=lambda pair: pair[1].successes / max(pair[1].n, 1), default=None)
+    # A map that hardly depends on the diagnosis stays for free; it speaks for the run only when no other was fooled.
+    return max(
+        rates,
+        key=lambda pair: (
+            hidden and pair[1].successes > 0 and pair[0].depends_on_diagnosis is not False,
+            pair[1].successes / max(pair[1].n, 1),
+        ),
+        default=None,
+    )
+
+
+def _caution(result: InterpreterResult) -> str:
+    if result.depends_on_diagnosis is not False:
+        return ""
+    return f" The {result.title} map hardly depends on the diagnosis, so that it stays is no evidence."
 
 
 def _note(rate: Rate, what: str) -> str:

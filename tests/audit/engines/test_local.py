@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from skinaudit.audit.engines.local import run_audit
+from skinaudit.audit.failures import RunDiffers
+from skinaudit.audit.reader import RunReader
+from skinaudit.audit.session import Prepared, prepare
+from skinaudit.config import AuditConfig, ThreatModel
+from tests.audit.tiny_audit import Listener, request
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return prepare(request(tmp_path_factory.mktemp("local")), Listener())
+
+
+@pytest.fixture(scope="module")
+def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs") / "run"
+    run_audit(prepared, folder, Listener())
+    return folder
+
+
+def test_every_image_has_every_attack_and_control(prepared: Prepared, finished: Path) -> None:
+    with RunReader(finished) as run:
+        assert run.is_closed
+        assert run.verify_chain() == []
+        assert len(run.images()) == 12
+        rows = {(one.image_id, one.interpreter, one.attack) for one in run.records()}
+    expected = {
+        (image_id, interpreter, attack)
+        for image_id in prepared.chosen
+        for interpreter in ("cam", "grad")
+        for attack in ("adv2", "pgd", "noise", "jpeg", "shift")
+    }
+    assert rows == expected
+
+
+def test_saved_pictures_stay_inside_epsilon_and_carry_their_mark(finished: Path) -> None:
+    with RunReader(finished) as run:
+        clean = {image.image_id: image.artifacts.get("clean") for image in run.images()}
+        attacked = [record for record in run.records() if record.attack in {"adv2", "pgd"}]
+        assert attacked
+        for record in attacked:
+            before = np.asarray(Image.open(run.artifact(str(clean[record.image_id]))), dtype=int)
+            saved = run.artifact(record.artifacts["image"]).read_bytes()
+            picture = Image.open(io.BytesIO(saved))
+            assert "adversarial" in picture.text["Comment"]
+            difference = np.abs(np.asarray(picture, dtype=int) - before).max()
+            assert difference == record.linf_levels <= 8
+
+
+def test_saved_maps_belong_to_the_recorded_distances(finished: Path) -> None:
+    with RunReader(finished) as run:
+        images = {image.image_id: image for image in run.images()}
+        for record in run.records():
+            if record.attack != "adv2" or record.to_target is None:
+                continue
+            benign = np.load(run.artifact(images[record.image_id].artifacts[f"map-{record.interpreter}"]))
+            shown = np.load(run.artifact(record.artifacts["map"]))
+            assert float(np.abs(benign - shown).mean()) == pytest.approx(record.to_target.l1, abs=1e-6)
+
+
+def test_joint_success_is_flipped_and_kept(finished: Path) -> None:
+    with RunReader(finished) as run:
+        assert all(record.joint == (record.flipped and record.kept) for record in run.records())
+
+
+def test_files_that_are_not_attacked_say_why(finished: Path) -> None:
+    with RunReader(finished) as run:
+        others = [image for image in run.images() if image.status != "attacked"]
+    assert {image.status for image in others} >= {"unreadable", "duplicate", "misclassified", "unlabelled"}
+    assert all(image.reason for image in others)
+    assert all(image.file_name is None for image in others)
+
+
+@pytest.mark.parametrize("stop", [("clean", 3), ("controls", 2), ("pgd", 3), ("adv2-cam", 1), ("adv2-grad", 5)])
+def test_an_interrupted_run_resumes_to_the_same_records(
+    prepared: Prepared, finished: Path, tmp_path: Path, stop: tuple[str, int]
+) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, tmp_path / "run", Listener(interrupt_after=stop))
+    listener = Listener()
+    run_audit(prepared, tmp_path / "run", listener)
+    with RunReader(tmp_path / "run") as resumed, RunReader(finished) as undisturbed:
+        assert resumed.records() == undisturbed.records()
+        assert resumed.images() == undisturbed.images()
+        assert resumed.verify_chain() == []
+        assert "interrupted" in [event.kind for event in resumed.events()]
+    assert listener.stages[stop[0]][1] > 0
+
+
+def test_a_finished_run_is_left_alone(prepared: Prepared, finished: Path) -> None:
+    with RunReader(finished) as run:
+        head, closed = run.chain_head(), run.closed_at
+    listener = Listener()
+    assert run_audit(prepared, finished, listener) == head
+    assert listener.advanced == {}
+    with RunReader(finished) as run:
+        assert run.closed_at == closed
+
+
+def test_other_settings_are_refused_by_name(prepared: Prepared, finished: Path) -> None:
+    threat = ThreatModel(epsilon=4 / 255)
+    config = AuditConfig(**{**dict(prepared.header.config), "threat": threat})
+    header = prepared.header.model_copy(update={"config": config})
+    other = Prepared(prepared.bench, header, prepared.specimens, prepared.looks, prepared.chosen, 1.0)
+    with pytest.raises(RunDiffers, match="epsilon"):
+        run_audit(other, finished, Listener())

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
+from skinaudit.config import AuditConfig, ThreatModel
+from tests.audit.tiny_audit import Listener, photograph, request
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("session")
+
+
+@pytest.fixture(scope="module")
+def prepared(folder: Path) -> Prepared:
+    return prepare(request(folder), Listener())
+
+
+def test_every_file_is_a_specimen_with_a_status(prepared: Prepared) -> None:
+    found = {one.file_name: one.status for one in prepared.specimens}
+    assert len(found) == 12
+    assert found["broken.png"] == "unreadable"
+    assert found["same_again.png"] == "duplicate"
+    assert sum(status == "readable" for status in found.values()) == 10
+
+
+def test_only_correctly_classified_images_are_chosen(prepared: Prepared) -> None:
+    classes = prepared.bench.classifier.classes
+    assert 0 < len(prepared.chosen) <= 6
+    for image_id in prepared.chosen:
+        specimen = prepared.specimen(image_id)
+        assert specimen.label == classes[prepared.looks[image_id].predicted]
+
+
+def test_without_labels_the_prediction_is_the_reference(folder: Path) -> None:
+    free = prepare(replace(request(folder / "free"), labels=None), Listener())
+    assert not free.header.labels_given
+    assert len(free.chosen) == 6
+
+
+def test_an_uncalibrated_model_is_calibrated_first_and_says_so(folder: Path) -> None:
+    listener = Listener()
+    found = prepare(request(folder / "uncalibrated"), listener)
+    assert found.header.threshold_origin == "calibrated in this run"
+    assert [one.interpreter for one in found.header.thresholds] == ["cam", "grad"]
+    assert listener.stages["calibrate"][0] == listener.advanced["calibrate"]
+    assert "spare" in listener.said[0]
+
+
+def test_stored_thresholds_are_used_and_named(folder: Path) -> None:
+    asked = request(folder / "stored")
+    first = prepare(asked, Listener())
+    file = asked.model / "skinaudit" / "calibration.json"
+    write_thresholds(file, first.header.thresholds)
+    again = prepare(asked, Listener())
+    assert again.header.threshold_origin == "bundle"
+    assert again.header.thresholds == first.header.thresholds
+    digest = first.bench.classifier.digest
+    assert read_thresholds(file, digest)["cam"] == first.header.thresholds[0]
+
+
+def test_preparing_twice_gives_the_same_choice_and_digest(prepared: Prepared, folder: Path) -> None:
+    again = prepare(request(folder), Listener())
+    assert again.chosen == prepared.chosen
+    assert again.header.images_digest == prepared.header.images_digest
+    assert again.header.thresholds == prepared.header.thresholds
+
+
+def test_a_renamed_image_keeps_its_id_and_its_seed(folder: Path) -> None:
+    asked = request(folder / "renamed")
+    before = {one.image_id: one.seed for one in prepare(asked, Listener()).specimens}
+    (asked.images / "photo_03.png").rename(asked.images / "zz.png")
+    assert {one.image_id: one.seed for one in prepare(replace(asked, labels=None), Listener()).specimens} == before
+
+
+def test_image_ids_do_not_follow_from_the_pixels_alone(folder: Path) -> None:
+    asked = request(folder / "keyed")
+    ids = {one.image_id for one in prepare(asked, Listener()).specimens}
+    other = {one.image_id for one in prepare(replace(asked, id_key=folder / "other-key"), Listener()).specimens}
+    assert not ids & other
+    assert hashlib.sha256(photograph(0).tobytes()).hexdigest()[:16] not in ids
+
+
+def test_effect_of_rounding_is_zero_without_resampling_and_measured_with_it(folder: Path) -> None:
+    asked = replace(request(folder / "rounding"), labels=None)
+    Image.fromarray(photograph(99, (50, 41))).save(asked.images / "larger.png")
+    found = prepare(asked, Listener())
+    by_name = {one.file_name: found.looks[one.image_id].rounding for one in found.specimens if one.status == "readable"}
+    assert by_name["larger.png"] > 0
+    assert by_name["photo_00.png"] < 1e-6
+
+
+def test_nothing_right_means_nothing_to_audit(folder: Path) -> None:
+    asked = request(folder / "wrong")
+    classes = ("mel", "nv", "bkl")
+    lines = asked.labels.read_text().splitlines() if asked.labels else []
+    shifted = [f"{line.split(',')[0]},{classes[(classes.index(line.split(',')[1]) + 1) % 3]}" for line in lines[1:-2]]
+    labels = folder / "wrong.csv"
+    labels.write_text("\n".join(["image,dx", *shifted[:7]]) + "\n")
+    with pytest.raises(NothingToAudit, match="gets none of the 10 readable images right"):
+        prepare(replace(asked, labels=labels), Listener())
+
+
+def test_forecast_grows_with_the_budget(prepared: Prepared) -> None:
+    stages_left = prepared.forecast([])
+    assert stages_left == 0
+    assert prepared.forecast() > 0
+
+
+def test_epsilon_is_limited() -> None:
+    with pytest.raises(ValueError, match="between 1/255 and 64/255"):
+        ThreatModel(epsilon=0.5)
+    assert ThreatModel(epsilon=0.031).epsilon_levels == 7
+    assert AuditConfig().threat.epsilon_levels == 8
+
+
+def test_thresholds_of_other_weights_are_refused(tmp_path: Path) -> None:
+    threshold = DriftThreshold(
+        interpreter="cam", l1=0.1, iou20=0.5, images=1, pairs=1, by_change={}, data_digest="d", model_digest="m"
+    )
+    write_thresholds(tmp_path / "c.json", [threshold])
+    with pytest.raises(ValueError, match="measured on other weights"):
+        read_thresholds(tmp_path / "c.json", "another")
+    (tmp_path / "c.json").write_text("{")
+    with pytest.raises(ValueError, match="not a calibration file"):
+        read_thresholds(tmp_path / "c.json", "m")
+    assert threshold.keeps(0.1, 0.5)
+    assert not threshold.keeps(0.11, 0.5)
+    assert not threshold.keeps(0.1, 0.49)

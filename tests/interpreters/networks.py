@@ -1,0 +1,66 @@
+"""One small random network of every family that users bring; images of 64 × 64 pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+
+import timm
+import torch
+import torchvision.models as tv
+from monai.networks.nets import DenseNet121
+from torch import nn
+
+from tests.small_networks import seeded
+
+Build = Callable[[], nn.Module]
+
+
+def narrow_vgg11() -> nn.Module:
+    """VGG-11 whose two hidden layers have 32 instead of 4096 units."""
+    with torch.device("meta"):
+        network = tv.vgg11(num_classes=4, init_weights=False)
+    network.features = tv.vgg.make_layers(tv.vgg.cfgs["A"])
+    for place, (inputs, outputs) in {0: (25088, 32), 3: (32, 32), 6: (32, 4)}.items():
+        network.classifier[place] = nn.Linear(inputs, outputs)
+    return network
+
+
+#: Pooling and one linear layer: CAM's weights are those of the layer.
+AFFINE_HEADS: dict[str, Build] = {
+    "timm efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=4),
+    "timm efficientnet": lambda: timm.create_model("test_efficientnet", num_classes=4),
+    "torchvision resnet18": lambda: tv.resnet18(num_classes=4),
+    "torchvision densenet121": lambda: tv.densenet121(num_classes=4),
+    "MONAI densenet121": lambda: DenseNet121(spatial_dims=2, in_channels=3, out_channels=4),
+    "torchvision mobilenet_v2": lambda: tv.mobilenet_v2(num_classes=4),
+    "torchvision squeezenet1_1": lambda: tv.squeezenet1_1(num_classes=4),
+}
+
+#: Anything else after the last features: Grad-CAM's weights.
+OTHER_HEADS: dict[str, Build] = {
+    "torchvision vgg11": narrow_vgg11,
+    "torchvision mobilenet_v3_small": lambda: tv.mobilenet_v3_small(num_classes=4),
+    "timm convnext": lambda: timm.create_model("test_convnext", num_classes=4),
+}
+
+#: No last convolutional features at all.
+TOKENS: dict[str, Build] = {
+    "timm vit": lambda: timm.create_model("test_vit", num_classes=4, img_size=64),
+    "torchvision vit": lambda: tv.VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=4),
+    "torchvision swin": lambda: tv.SwinTransformer([4, 4], 24, [1, 1], [2, 2], [4, 4], num_classes=4),
+    "timm mixer": lambda: timm.create_model("mixer_s32_224", num_classes=4, img_size=64),
+}
+
+CONVOLUTIONAL = AFFINE_HEADS | OTHER_HEADS
+EVERYTHING = CONVOLUTIONAL | TOKENS
+
+
+@cache
+def network_named(name: str) -> nn.Module:
+    """One of them, frozen; built once. Heads that start as zeros and would have no gradient get random weights."""
+    network = seeded(EVERYTHING[name])
+    for module in network.modules():
+        if isinstance(module, nn.Linear) and not module.weight.any():
+            nn.init.normal_(module.weight, generator=torch.Generator().manual_seed(0))
+    return network

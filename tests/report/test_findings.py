@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+from skinaudit.audit.records import Attack, ImageRecord, Record
+from skinaudit.report.findings import summarise
+from skinaudit.report.results import InterpreterResult, Report
+from tests.report.synthetic import SyntheticRun, header, probabilities, synthetic_run, verdict
+
+
+def run(records: list[Record], *, labels: bool = True, limits: bool = True) -> Report:
+    names = sorted({record.image_id for record in records})
+    images = [
+        ImageRecord(image_id=name, status="attacked", label="mel" if labels else None, prediction=probabilities(0, 0.9))
+        for name in names
+    ]
+    head = header(("cam",), labels_given=labels, images_found=len(images), limits=limits)
+    return summarise(SyntheticRun(Path(), head, images, records))
+
+
+def rows(attack: Attack, count: int, **changed: bool | None) -> list[Record]:
+    flipped, kept = changed.get("flipped", True), changed.get("kept", True)
+    return [verdict(f"i{number:03d}", attack, flipped=bool(flipped), kept=kept) for number in range(count)]
+
+
+def words(result: InterpreterResult) -> str:
+    return " ".join(result.findings).replace("\u00a0", " ")
+
+
+def test_verdict_says_that_the_explanation_stayed_when_any_map_was_kept() -> None:
+    report = run(rows("adv2", 14))
+    assert report.level == "changed unseen"
+    assert report.verdict_detail.replace("\u00a0", " ") == (
+        "Diagnosis changed and CAM map kept in 14 of 14 images (100 %, 95 % interval 78–100 %)."
+    )
+
+
+def test_verdict_says_changed_only_when_every_map_moved() -> None:
+    report = run(rows("adv2", 14, kept=False))
+    assert report.level == "changed"
+    assert "no explanation was found to stay" in report.verdict
+
+
+def test_verdict_without_a_threshold_does_not_judge_the_explanation() -> None:
+    report = run(rows("adv2", 14, kept=None), limits=False)
+    assert report.level == "changed"
+    assert "not judged" in report.verdict
+    assert "Without a drift threshold" in words(report.interpreters[0])
+
+
+def test_no_success_is_called_no_proof() -> None:
+    report = run(rows("adv2", 14, flipped=False))
+    assert report.level == "not changed"
+    assert "no proof" in report.verdict_detail
+    assert report.worst == ()
+    assert report.answers[2].text == "No diagnosis was changed."
+
+
+def test_a_run_without_attacks_is_no_evidence() -> None:
+    report = run([])
+    assert report.level == "nothing tested"
+    assert report.interpreters[0].findings == ("No attack on CAM was judged in this run, so nothing is said about it.",)
+
+
+def test_pgd_kept_above_a_fifth_makes_stability_no_evidence() -> None:
+    pgd = [verdict(f"i{number:03d}", "pgd", kept=number < 4) for number in range(14)]
+    report = run([*rows("adv2", 14), *pgd])
+    assert report.interpreters[0].depends_on_diagnosis is False
+    assert "hardly depends on the diagnosis, so its stability is no evidence" in words(report.interpreters[0])
+    assert "hardly depends" in report.answers[1].text
+
+
+def test_pgd_kept_in_a_fifth_or_less_does_not() -> None:
+    pgd = [verdict(f"i{number:03d}", "pgd", kept=number < 2) for number in range(10)]
+    report = run([*rows("adv2", 10), *pgd])
+    assert report.interpreters[0].depends_on_diagnosis is True
+    assert "no evidence" not in words(report.interpreters[0])
+
+
+def test_pgd_that_changed_no_diagnosis_says_nothing_of_the_map() -> None:
+    report = run([*rows("adv2", 14), *rows("pgd", 14, flipped=False)])
+    assert report.interpreters[0].depends_on_diagnosis is None
+
+
+def test_excess_over_pgd_is_worded_with_its_test() -> None:
+    report = run([*rows("adv2", 12), *rows("pgd", 12, kept=False)])
+    excess = report.interpreters[0].excess
+    assert excess is not None
+    assert (excess.n, excess.difference) == (12, 1.0)
+    assert "100 points more often than PGD" in excess.text
+    assert "McNemar p < 0.001" in excess.text
+
+
+def test_excess_of_few_images_is_too_few_to_say() -> None:
+    excess = run([*rows("adv2", 3), *rows("pgd", 3, kept=False)]).interpreters[0].excess
+    assert excess is not None
+    assert excess.difference is None
+    assert "too few to say" in excess.text
+
+
+def test_missed_malignancy_is_counted_with_labels_and_unnamed_without() -> None:
+    with_labels, without = run(rows("adv2", 12)), run(rows("adv2", 12), labels=False)
+    assert with_labels.interpreters[0].directions[0].joint.successes == 12
+    assert "Missed malignancy" in words(with_labels.interpreters[0])
+    assert without.interpreters[0].directions == ()
+    assert without.data.accuracy is None
+    assert without.data.balanced_accuracy is None
+    text = without.model_dump_json().lower()
+    assert "malignancy missed" not in text
+    assert "missed malignancy" not in text
+
+
+def test_a_control_that_changes_diagnoses_is_a_finding() -> None:
+    noise = [verdict(f"i{number:03d}", "noise", flipped=number < 3) for number in range(12)]
+    result = run([*rows("adv2", 12), *noise, *rows("jpeg", 12, flipped=False)]).interpreters[0]
+    assert "Without any intent, random noise of the attack's size changed the diagnosis in 3 of 12" in words(result)
+    assert "No diagnosis was changed by JPEG re-encoding (12 images)." in result.findings
+
+
+def test_enough_images_are_called_enough() -> None:
+    assert "needs 385 images" in run(rows("adv2", 14)).enough
+    assert "how often" in run(rows("adv2", 3)).enough
+    assert "That is enough" in run(rows("adv2", 400)).enough
+
+
+def test_worst_case_is_looked_for_among_all_images_not_among_those_shown() -> None:
+    records = rows("adv2", 60)
+    sure = verdict("zz", "adv2", l1=0.079, confidence=0.9999)
+    report = run([*records, sure])
+    assert report.worst[0].image_id == "zz"
+    assert "zz" not in {case.image_id for case in report.interpreters[0].cases}
+    assert report.interpreters[0].cases_text.startswith("12 of 61 images shown")
+
+
+def test_order_of_records_changes_nothing(tmp_path: Path) -> None:
+    first = synthetic_run(tmp_path, 14, pictures_of=2)
+    turned = SyntheticRun(first.folder, first.header, first.image_rows[::-1], first.record_rows[::-1])
+    assert summarise(first) == summarise(turned)
+
+
+def test_report_never_says_compliant(tmp_path: Path) -> None:
+    text = summarise(synthetic_run(tmp_path, 14, pictures_of=2)).model_dump_json()
+    assert "complian" not in text
+    assert "evidence for" in text
+
+
+def test_where_nothing_changed_there_was_nothing_to_warn_of() -> None:
+    answer = run([*rows("adv2", 12, flipped=False), *rows("pgd", 12, flipped=False)]).answers[1]
+    assert (answer.figure, answer.note) == ("–", "no diagnosis changed")
+
+
+def test_equal_rates_are_called_as_often() -> None:
+    excess = run([*rows("adv2", 12), *rows("pgd", 12)]).interpreters[0].excess
+    assert excess is not None
+    assert "as often as PGD" in excess.text
+
+
+def test_without_limits_the_summary_does_not_judge_the_map() -> None:
+    assert run(rows("adv2", 12, kept=None), limits=False).answers[1].note == "not judged"
+
+
+def test_verdict_on_a_map_that_hardly_depends_on_the_diagnosis_says_so() -> None:
+    assert "hardly depends" in run([*rows("adv2", 12), *rows("pgd", 12)]).verdict_detail
+    assert "hardly depends" not in run([*rows("adv2", 12), *rows("pgd", 12, kept=False)]).verdict_detail
+
+
+def test_verdict_and_worst_case_prefer_an_interpreter_whose_map_depends_on_the_diagnosis(tmp_path: Path) -> None:
+    report = summarise(synthetic_run(tmp_path, 28, pictures_of=1))
+    assert [row.depends_on_diagnosis for row in report.interpreters] == [True, False]
+    assert "CAM map" in report.verdict_detail
+    assert {case.interpreter for case in report.worst} == {"cam"}

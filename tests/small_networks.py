@@ -1,0 +1,37 @@
+"""Small frozen networks and seeded images for tests that need gradients but no knowledge."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor, nn
+
+
+def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
+    """A frozen network in evaluation mode whose random weights depend on ``seed`` alone."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return build().eval().requires_grad_(requires_grad=False)
+
+
+def small_network(activation: type[nn.Module] = nn.ReLU, *, classes: int = 3, seed: int = 0) -> nn.Module:
+    """Two convolutions, global average pooling and one linear layer, sensitive enough to be attacked."""
+
+    def build() -> nn.Module:
+        head = nn.Linear(12, classes)
+        nn.init.normal_(head.weight, std=6.0)
+        return nn.Sequential(
+            nn.Conv2d(3, 8, 3, stride=2), activation(), nn.Conv2d(8, 12, 3, stride=2), activation(),
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(), head,
+        )  # fmt: skip
+
+    return seeded(build, seed)
+
+
+def images(count: int, *, height: int = 33, width: int = 35, seed: int = 0) -> Tensor:
+    """Random pixels (count,3,height,width) uint8; the sides are odd so that no vector of floats fits a row exactly."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 5, 5, generator=generator)
+    smooth = nn.functional.interpolate(coarse, (height, width), mode="bilinear")
+    return (smooth * 235 + torch.randint(0, 21, smooth.shape, generator=generator)).to(torch.uint8)
