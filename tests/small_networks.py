@@ -10,21 +10,25 @@ from torch import Tensor, nn
 
 def seeded(build: Callable[[], nn.Module], seed: int = 0) -> nn.Module:
     """A frozen network in evaluation mode whose random weights depend on ``seed`` alone."""
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
         torch.manual_seed(seed)
         return build().eval().requires_grad_(requires_grad=False)
 
 
 def small_network(activation: type[nn.Module] = nn.ReLU, *, classes: int = 3, seed: int = 0) -> nn.Module:
-    """Two convolutions, global average pooling and one linear layer, sensitive enough to be attacked."""
+    """Two convolutions, global average pooling and one linear layer; predicts every class and can be attacked."""
 
     def build() -> nn.Module:
         head = nn.Linear(12, classes)
-        nn.init.normal_(head.weight, std=6.0)
-        return nn.Sequential(
+        features = nn.Sequential(
             nn.Conv2d(3, 8, 3, stride=2), activation(), nn.Conv2d(8, 12, 3, stride=2), activation(),
-            nn.AdaptiveAvgPool2d(1), nn.Flatten(), head,
+            nn.AdaptiveAvgPool2d(1), nn.Flatten(),
         )  # fmt: skip
+        usual = features(images(64).float() / 255)
+        nn.init.normal_(head.weight, std=4.0)
+        head.weight /= usual.std(0) + 0.2 * usual.std()
+        head.bias.copy_(-head.weight @ usual.mean(0))
+        return nn.Sequential(*features, head)
 
     return seeded(build, seed)
 

@@ -15,6 +15,7 @@ import argparse
 import csv
 import json
 import math
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass
@@ -274,13 +275,24 @@ def with_drawn(train: Split, folder: Path) -> tuple[Split, int]:
     return joined, len(drawn.labels)
 
 
+def export_validation(rows: list[dict[str, str]], data: Path, target: Path) -> None:
+    """Copy the validation images with a labels.csv: the images that ``skinaudit calibrate`` may use."""
+    target.mkdir(parents=True, exist_ok=True)
+    with (target / "labels.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([("image", "dx"), *((row["image"], row["dx"]) for row in rows)])
+    for row in rows:
+        source = find_image(data / "train", row["image"])
+        shutil.copyfile(source, target / source.name)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="ISIC 2018 task 3 folder (224 px JPEG)")
-    parser.add_argument("--out", type=Path, required=True, help="folder for checkpoints and log.jsonl")
+    parser.add_argument("--out", type=Path, default=Path("runs/training"), help="folder for checkpoints and log.jsonl")
     parser.add_argument("--drawn", type=Path, help="folder of drawn images (224 px) with labels.csv to mix in")
     parser.add_argument("--from-epoch", type=Path, help="checkpoint of another run to go on from")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--export-validation", type=Path, help="only copy the validation images to this folder")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)
     settings = Settings()
@@ -288,6 +300,8 @@ def main() -> None:
     train_rows, validation_rows = split_by_lesion(
         [row for row in read_rows(arguments.data) if row["split"] == "train"], settings
     )
+    if arguments.export_validation:
+        return export_validation(validation_rows, arguments.data, arguments.export_validation)
     train = load(train_rows, arguments.data / "train")
     validation = load(validation_rows, arguments.data / "train")
     train, drawn = with_drawn(train, arguments.drawn) if arguments.drawn else (train, 0)

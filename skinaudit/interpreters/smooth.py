@@ -1,8 +1,9 @@
 """Second derivatives for piecewise-linear activations: the forward stays exact, the derivative becomes smooth.
 
 The gradient of a saliency map that is itself a gradient needs second derivatives, and those of ReLU are zero. Inside
-the ``with`` block the derivative of every activation with kinks is s₀ + Σ_j Δs_j·h(z − t_j) with a smooth step h
-(Zhang et al. 2020, section on back-propagation guided interpreters). Smooth activations (SiLU, GELU) are left alone.
+the ``with`` block the derivative of ReLU, ReLU6, LeakyReLU, Hardtanh and Hardsigmoid is s₀ + Σ_j Δs_j·h(z − t_j) with
+a smooth step h (Zhang et al. 2020, section on back-propagation guided interpreters), that of Hardswish alike. Smooth
+activations (SiLU, GELU) need nothing; rarer ones with kinks (PReLU, ELU, clamp) keep their own derivative.
 """
 
 from __future__ import annotations
@@ -76,8 +77,8 @@ def _hardswish(smoothing: Smoothing) -> Step:
     return derivative
 
 
-def _derivative(name: str, values: Mapping[str, float], smoothing: Smoothing) -> Step | None:
-    """Smooth derivative of the activation of that function name, None if it needs none."""
+def _derivative(name: str, values: Mapping[str, float], smoothing: Smoothing) -> Step:
+    """Smooth derivative of the activation of that function name."""
     match name:
         case "relu":
             return _kinks(smoothing, 0.0, (0.0, 1.0))
@@ -91,9 +92,8 @@ def _derivative(name: str, values: Mapping[str, float], smoothing: Smoothing) ->
             return _kinks(smoothing, slope, (0.0, 1.0 - slope))
         case "hardsigmoid":
             return _kinks(smoothing, 0.0, (-3.0, 1 / 6), (3.0, -1 / 6))
-        case "hardswish":
+        case _:  # hardswish, the last of _FUNCTIONS
             return _hardswish(smoothing)
-    return None
 
 
 _POSITIONAL = {"hardtanh": ("min_val", "max_val", "inplace"), "leaky_relu": ("negative_slope", "inplace")}
@@ -127,9 +127,9 @@ class SmoothedActivations(TorchFunctionMode):
         values = dict(zip(("input", *_POSITIONAL.get(name, ("inplace",))), args, strict=False)) | dict(kwargs or {})
         z = values.pop("input")
         in_place = bool(values.pop("inplace", False)) or called != name
-        derivative = _derivative(name, values, self._smoothing)
-        if derivative is None or not z.requires_grad:
+        if not z.requires_grad:
             return func(*args, **(kwargs or {}))
+        derivative = _derivative(name, values, self._smoothing)
         plain = getattr(functional, name)
         # An in-place call may go on with its argument instead of the result, and backward needs what was there before.
         before = z.clone() if in_place else z

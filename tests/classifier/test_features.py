@@ -28,7 +28,7 @@ def test_features_are_what_stands_before_pooling() -> None:
 
 def test_functions_called_in_forward_are_seen() -> None:
     """torchvision's DenseNet ends with F.relu, which is no module."""
-    network = seeded(lambda: tv.densenet121(num_classes=3))
+    network = seeded(lambda: tv.DenseNet(8, (2, 2, 2, 2), 16, num_classes=3))
     with LastFeatureMap() as capture:
         network(image(64))
     expected = functional.relu(network.features(image(64)))

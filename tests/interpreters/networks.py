@@ -8,7 +8,7 @@ from functools import cache
 import timm
 import torch
 import torchvision.models as tv
-from monai.networks.nets import DenseNet121
+from monai.networks.nets import DenseNet
 from torch import nn
 
 from tests.small_networks import seeded
@@ -31,8 +31,8 @@ AFFINE_HEADS: dict[str, Build] = {
     "timm efficientnet_lite0": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=4),
     "timm efficientnet": lambda: timm.create_model("test_efficientnet", num_classes=4),
     "torchvision resnet18": lambda: tv.resnet18(num_classes=4),
-    "torchvision densenet121": lambda: tv.densenet121(num_classes=4),
-    "MONAI densenet121": lambda: DenseNet121(spatial_dims=2, in_channels=3, out_channels=4),
+    "torchvision densenet": lambda: tv.DenseNet(8, (2, 2, 2, 2), 16, num_classes=4),
+    "MONAI densenet": lambda: DenseNet(2, 3, 4, init_features=16, growth_rate=8, block_config=(2, 2, 2, 2)),
     "torchvision mobilenet_v2": lambda: tv.mobilenet_v2(num_classes=4),
     "torchvision squeezenet1_1": lambda: tv.squeezenet1_1(num_classes=4),
 }

@@ -138,7 +138,7 @@ def test_the_smooth_derivative_can_be_differentiated(name: str, kind: Kind) -> N
 
 
 def slope_of_step(z: Tensor, smoothing: Smoothing) -> Tensor:
-    """h′ in closed form."""
+    """dh/dz in closed form."""
     if smoothing.kind == "softplus":
         return smoothing.beta / (2 * torch.cosh(smoothing.beta * z / 2)) ** 2
     bell = smoothing.tau / (z**2 + smoothing.tau) ** 1.5
@@ -147,7 +147,7 @@ def slope_of_step(z: Tensor, smoothing: Smoothing) -> Tensor:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_second_derivative_of_a_small_network_equals_its_closed_form(kind: Kind) -> None:
-    """f = w₂·relu(W₁x): ∇f = W₁ᵀ(w₂∘h(W₁x)), and ∇(v·∇f) = W₁ᵀ(w₂∘W₁v∘h′(W₁x))."""
+    """f = w₂·relu(W₁x): ∇f = W₁ᵀ(w₂∘h(W₁x)), and ∇(v·∇f) = W₁ᵀ(w₂∘W₁v∘dh/dz(W₁x))."""
     generator = torch.Generator().manual_seed(0)
     first = torch.randn(6, 4, dtype=torch.float64, generator=generator)
     second, v, point = (torch.randn(n, dtype=torch.float64, generator=generator) for n in (6, 4, 4))

@@ -1,0 +1,1 @@
+"""Strength and cost of the attack, one command each (docs/benchmarks.md)."""

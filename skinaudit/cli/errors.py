@@ -1,0 +1,105 @@
+"""Every failure becomes one clear line and an exit code; a traceback is for those who ask for it."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from skinaudit.cli.console import printable
+from skinaudit.cli.exit_codes import ExitCode
+
+#: Set to 1, this environment variable shows where an internal error happened.
+TRACEBACK = "SKINAUDIT_TRACEBACK"
+
+
+class CommandFailed(Exception):
+    """A command cannot do what was asked: the line for the user, and the exit code."""
+
+    def __init__(self, message: str, code: ExitCode) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+@contextmanager
+def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
+    """Turn any failure of the block into one line on stderr and its exit code.
+
+    Args:
+        as_json: say it on stdout as well, as a JSON document.
+
+    Raises:
+        typer.Exit: in place of the failure. A usage error passes, because the parser words it.
+    """
+    try:
+        yield
+    except (typer.Exit, typer.BadParameter):
+        raise
+    except KeyboardInterrupt:
+        raise _said("stopped; nothing was changed", ExitCode.INTERRUPTED, as_json=as_json) from None
+    except Exception as error:
+        code = _code(error)
+        if code is None:
+            raise _bug(error, as_json=as_json) from error
+        raise _said(str(error), code, as_json=as_json) from error
+
+
+def say_failure(message: str, code: ExitCode, *, as_json: bool = False) -> None:
+    """One line on stderr; with ``as_json`` a document on stdout as well."""
+    line = printable(" ".join(message.split()))
+    typer.echo(f"skinaudit: {line}", err=True)
+    if as_json:
+        typer.echo(json.dumps({"exit_code": int(code), "error": line}, ensure_ascii=False, indent=1))
+
+
+def _said(message: str, code: ExitCode, *, as_json: bool) -> typer.Exit:
+    say_failure(message, code, as_json=as_json)
+    return typer.Exit(int(code))
+
+
+def _bug(error: Exception, *, as_json: bool) -> typer.Exit:
+    if os.environ.get(TRACEBACK) == "1":
+        traceback.print_exception(error, file=sys.stderr)
+    what = f"{type(error).__name__}: {error}".rstrip(": ")
+    advice = f"This is a bug of skinaudit; {TRACEBACK}=1 shows where it happened, please report it."
+    return _said(f"internal error: {what}. {advice}", ExitCode.BUG, as_json=as_json)
+
+
+def _code(error: Exception) -> ExitCode | None:
+    """Exit code of an error of the domain; None when nobody foresaw it."""
+    # Imported here: by now the command has loaded what it needs, and help never comes this far.
+    from skinaudit.audit.failures import StoreError
+    from skinaudit.audit.machine import DeviceUnavailable
+    from skinaudit.audit.session import NothingToAudit
+    from skinaudit.calibration.drift import CalibrationError
+    from skinaudit.calibration.thresholds import ThresholdsError
+    from skinaudit.classifier.features import FeaturesUnavailable
+    from skinaudit.classifier.refusal import ModelRefused
+    from skinaudit.images.folder import FolderError, LabelsError
+    from skinaudit.images.identity import IdentityError
+    from skinaudit.images.refusal import ImageRefused
+    from skinaudit.interpreters.base import InterpreterUnavailable
+
+    if isinstance(error, CommandFailed):
+        return error.code
+    kinds: tuple[tuple[type[Exception], ExitCode], ...] = (
+        (DeviceUnavailable, ExitCode.USAGE),
+        (StoreError, ExitCode.RUN_REFUSED),
+        (ModelRefused, ExitCode.MODEL_REFUSED),
+        (FeaturesUnavailable, ExitCode.MODEL_REFUSED),
+        (InterpreterUnavailable, ExitCode.MODEL_REFUSED),
+        (FolderError, ExitCode.INPUT_UNUSABLE),
+        (LabelsError, ExitCode.INPUT_UNUSABLE),
+        (ImageRefused, ExitCode.INPUT_UNUSABLE),
+        (IdentityError, ExitCode.INPUT_UNUSABLE),
+        (ThresholdsError, ExitCode.INPUT_UNUSABLE),
+        (CalibrationError, ExitCode.INPUT_UNUSABLE),
+        (NothingToAudit, ExitCode.INPUT_UNUSABLE),
+        (OSError, ExitCode.INPUT_UNUSABLE),
+    )
+    return next((code for kind, code in kinds if isinstance(error, kind)), None)

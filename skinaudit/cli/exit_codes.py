@@ -1,0 +1,35 @@
+"""What the exit code of a command means: the one table that help and documentation print."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """How a command ended, for scripts."""
+
+    DONE = 0
+    CONDITION_FAILED = 1
+    USAGE = 2
+    INPUT_UNUSABLE = 3
+    MODEL_REFUSED = 4
+    INTERRUPTED = 5
+    RUN_REFUSED = 6
+    BUG = 7
+
+
+MEANINGS: dict[ExitCode, str] = {
+    ExitCode.DONE: "done",
+    ExitCode.CONDITION_FAILED: "done, but a condition on the result failed (no command sets conditions yet)",
+    ExitCode.USAGE: "usage: an option or argument cannot be as given; also --device cuda without a CUDA GPU",
+    ExitCode.INPUT_UNUSABLE: "input unusable: images, labels, id key or calibration file; or an output file not writable",
+    ExitCode.MODEL_REFUSED: "model refused: missing, incomplete, not readable as data, or without what an interpreter needs",
+    ExitCode.INTERRUPTED: "interrupted: the run is not finished, the same command again goes on",
+    ExitCode.RUN_REFUSED: "run directory refused: other settings, in use, damaged, no run, or not writable",
+    ExitCode.BUG: "internal error: a bug of skinaudit",
+}
+
+
+def table() -> str:
+    """Codes and meanings, one line each."""
+    return "\n".join(f"{code.value}  {MEANINGS[code]}" for code in ExitCode)

@@ -1,0 +1,174 @@
+"""How far a long job is: bars with time left in a terminal, a line now and then elsewhere. Always on stderr."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self
+
+import typer
+from rich.console import Console as RichConsole
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, Task, TaskID, TextColumn
+from rich.text import Text
+
+from skinaudit.cli.console import duration, printable
+
+#: Seconds between two lines about one stage.
+_LINE_EVERY = 20.0
+
+
+class Listener(Protocol):
+    """Who listens to a long job."""
+
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        """A stage starts: ``done`` of ``total`` units are there already."""
+
+    def advance(self, stage: str, count: int) -> None:
+        """That many more units of a stage are done."""
+
+    def say(self, text: str) -> None:
+        """Something a person should know."""
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Longest time that stages will take, known before they begin."""
+
+
+@dataclass
+class _Stage:
+    """How far one stage is."""
+
+    title: str
+    total: int
+    before: int  # units that an earlier run left
+    done: int
+    bound: float | None
+    begun: float = field(default_factory=time.monotonic)
+    told: float = field(default_factory=time.monotonic)
+
+    @property
+    def finished(self) -> bool:
+        return self.done >= self.total
+
+    def left(self) -> str:
+        """Time left in words: by what units took so far, before the first one by the bound; empty when unknown."""
+        elapsed = time.monotonic() - self.begun
+        new = self.done - self.before
+        if new > 0:
+            return f"about {duration(elapsed / new * (self.total - self.done))} left"
+        return "" if self.bound is None or self.bound <= elapsed else f"at most {duration(self.bound - elapsed)} left"
+
+
+class _Stages:
+    """Stages by name."""
+
+    def __init__(self) -> None:
+        self._bounds: dict[str, float] = {}
+        self._stages: dict[str, _Stage] = {}
+
+    def expect(self, seconds: Mapping[str, float]) -> None:
+        """Longest time that stages will take, known before they begin."""
+        self._bounds.update(seconds)
+
+    def _started(self, stage: str, title: str, total: int, done: int) -> _Stage:
+        self._stages[stage] = _Stage(title, total, done, done, self._bounds.get(stage))
+        return self._stages[stage]
+
+    def _moved(self, stage: str, count: int) -> _Stage:
+        found = self._stages[stage]
+        found.done += count
+        return found
+
+
+class PlainProgress(_Stages):
+    """A line when a stage begins, now and then while it runs, and when it ends."""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Nothing is left open."""
+
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        """Say that a stage starts."""
+        found = self._started(stage, title, total, done)
+        if found.finished:
+            typer.echo(f"{title}: {done} of {total}, nothing left to do", err=True)
+        else:
+            typer.echo(", ".join(filter(None, (f"{title}: {done} of {total}", found.left()))), err=True)
+
+    def advance(self, stage: str, count: int) -> None:
+        """Say how far a stage is, unless it was said a moment ago."""
+        found = self._moved(stage, count)
+        now = time.monotonic()
+        if found.finished:
+            typer.echo(f"{found.title}: done in {duration(now - found.begun)}", err=True)
+        elif now - found.told >= _LINE_EVERY:
+            found.told = now
+            typer.echo(f"{found.title}: {found.done} of {found.total}, {found.left()}", err=True)
+
+    def say(self, text: str) -> None:
+        """Print a line."""
+        typer.echo(printable(text), err=True)
+
+
+class _TimeLeft(ProgressColumn):
+    """Time left, or the time that a finished stage took."""
+
+    def __init__(self, stages: Mapping[TaskID, _Stage]) -> None:
+        super().__init__()
+        self._of = stages
+
+    def render(self, task: Task) -> Text:
+        """Words for one bar."""
+        stage = self._of.get(task.id)
+        if stage is None:
+            return Text("")
+        if stage.finished:
+            return Text(f"done in {duration(task.elapsed)}" if task.elapsed else "done", style="dim")
+        return Text(stage.left(), style="cyan")
+
+
+class LiveProgress(_Stages):
+    """A bar for each stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._tasks: dict[str, TaskID] = {}
+        self._by_task: dict[TaskID, _Stage] = {}
+        self._bars = Progress(
+            TextColumn("{task.description}"),
+            BarColumn(bar_width=28),
+            MofNCompleteColumn(),
+            _TimeLeft(self._by_task),
+            console=RichConsole(stderr=True, highlight=False, markup=False),
+        )
+
+    def __enter__(self) -> Self:
+        self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Leave the bars as they are and give the terminal back."""
+        self._bars.stop()
+
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        """Show a new bar."""
+        found = self._started(stage, title, total, done)
+        self._tasks[stage] = self._bars.add_task(title, total=max(1, total))
+        self._by_task[self._tasks[stage]] = found
+        self._bars.update(self._tasks[stage], completed=max(1, done) if total == 0 else done)
+
+    def advance(self, stage: str, count: int) -> None:
+        """Move a bar."""
+        self._moved(stage, count)
+        self._bars.advance(self._tasks[stage], count)
+
+    def say(self, text: str) -> None:
+        """Print a line above the bars."""
+        self._bars.console.print(printable(text))

@@ -1,0 +1,196 @@
+"""Oracles: automatic differentiation of the formula, one image at a time; the exact Hessian product."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from skinaudit.attacks.adv2 import (
+    ClassObjective,
+    FiniteDifferenceObjective,
+    Goal,
+    MapObjective,
+    Objective,
+    objective_for,
+)
+from skinaudit.interpreters.base import Interpreter
+from skinaudit.interpreters.cam import Cam
+from skinaudit.interpreters.grad import Grad
+from tests.small_networks import images, small_network
+
+WEIGHT = torch.tensor([0.0, 3.0, 50.0])
+TARGET = torch.tensor([0, 2, 1])
+
+
+def batch() -> Tensor:
+    return images(3, height=24, width=24).float() / 255
+
+
+def goal_for(interpreter: Interpreter) -> Goal:
+    """The map of another image of the batch."""
+    return Goal(TARGET, interpreter.explain(batch().roll(1, 0), TARGET).detach())
+
+
+def cam(network: nn.Module) -> Cam:
+    return Cam.for_network(network, batch()[:1])
+
+
+@pytest.mark.parametrize("make", [cam, Grad])
+def test_joint_gradient_is_that_of_the_published_sum_for_each_image(make: type[Grad]) -> None:
+    network = small_network(nn.SiLU)
+    interpreter = make(network)
+    goal = goal_for(interpreter)
+    evaluation = MapObjective(interpreter).evaluate(batch(), WEIGHT, goal)
+    for row in range(3):
+        leaf = batch()[row : row + 1].requires_grad_()
+        logits, maps = interpreter.differentiable(leaf, TARGET[row : row + 1])
+        class_loss = -functional.log_softmax(logits, 1)[0, TARGET[row]]
+        map_loss = ((maps[0] - goal.target_map[row]) ** 2).mean()
+        (gradient,) = torch.autograd.grad(class_loss + WEIGHT[row] * map_loss, leaf)
+        torch.testing.assert_close(evaluation.gradient[row], gradient[0], rtol=1e-3, atol=1e-5)
+        torch.testing.assert_close(evaluation.class_loss[row], class_loss.detach())
+        torch.testing.assert_close(evaluation.map_loss[row], map_loss.detach())
+        torch.testing.assert_close(evaluation.map_distance[row], (maps[0] - goal.target_map[row]).abs().mean().detach())
+        torch.testing.assert_close(evaluation.logits[row], logits[0].detach())
+
+
+def test_without_the_map_it_is_pgd() -> None:
+    network = small_network()
+    zero = torch.zeros(3)
+    plain = ClassObjective(network).evaluate(batch(), zero, Goal(TARGET, torch.zeros(3, 0, 0)))
+    assert not plain.map_loss.any()
+    assert not plain.map_distance.any()
+    for objective in (MapObjective(cam(network)), FiniteDifferenceObjective(Grad(network))):
+        joint = objective.evaluate(batch(), zero, goal_for(objective.interpreter))
+        torch.testing.assert_close(joint.gradient, plain.gradient)
+        torch.testing.assert_close(joint.class_loss, plain.class_loss)
+        assert (joint.map_distance > 0).all()
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus, nn.Tanh])
+def test_finite_difference_product_agrees_with_the_exact_one(activation: type[nn.Module]) -> None:
+    grad = Grad(small_network(activation).double())
+    goal = Goal(TARGET, goal_for(Grad(small_network(activation))).target_map.double())
+    x, heavy = batch().double(), torch.full((3,), 1e4, dtype=torch.float64)
+    exact = MapObjective(grad).evaluate(x, heavy, goal)
+    estimate = FiniteDifferenceObjective(grad, delta=1e-3 / 255).evaluate(x, heavy, goal)
+    torch.testing.assert_close(
+        estimate.gradient, exact.gradient, rtol=1e-3, atol=1e-5 * float(exact.gradient.abs().max())
+    )
+    for quantity in ("class_loss", "map_loss", "map_distance", "logits"):
+        torch.testing.assert_close(getattr(estimate, quantity), getattr(exact, quantity))
+
+
+@pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus, nn.Tanh])
+def test_finite_difference_at_the_step_used_points_the_same_way(activation: type[nn.Module]) -> None:
+    grad = Grad(small_network(activation))
+    goal, heavy = goal_for(grad), torch.full((3,), 1e4)
+    exact = MapObjective(grad).evaluate(batch(), heavy, goal).gradient.flatten(1)
+    estimate = FiniteDifferenceObjective(grad).evaluate(batch(), heavy, goal).gradient.flatten(1)
+    assert (functional.cosine_similarity(exact, estimate) > 0.99).all()
+    torch.testing.assert_close(estimate.norm(dim=1), exact.norm(dim=1), rtol=0.05, atol=0)
+
+
+class FlatWhereBright(nn.Module):
+    """No gradient at all for bright images."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small_network(nn.SiLU)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x)
+        return torch.where(x.mean((1, 2, 3), keepdim=False)[:, None] < 0.9, logits, 0.0)
+
+
+def test_a_row_without_gradient_has_a_product_of_zero_and_does_not_disturb_others() -> None:
+    grad = Grad(FlatWhereBright())
+    x = batch()
+    x[1] = 0.99
+    objective, goal = FiniteDifferenceObjective(grad), goal_for(grad)
+    evaluation = objective.evaluate(x, torch.full((3,), 5.0), goal)
+    assert evaluation.gradient.isfinite().all()
+    assert not evaluation.gradient[1].any()
+    usual = objective.evaluate(batch(), torch.full((3,), 5.0), goal)
+    assert torch.equal(evaluation.gradient[0], usual.gradient[0])
+
+
+class RootOfOnePixel(nn.Module):
+    """NaN for images that go below zero at their first pixel, as a shifted image may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = small_network(nn.SiLU)
+
+    def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.inner(x)
+        return logits + x[:, :1, 0, 0].sqrt() * torch.tensor([4.0, 0.0, 0.0])
+
+
+def test_a_row_still_without_weight_does_not_feel_a_product_that_is_not_finite() -> None:
+    objective = FiniteDifferenceObjective(Grad(RootOfOnePixel()))
+    x = batch().clamp(min=0.2)
+    x[0, 0, 0, 0] = 1e-5
+    goal = goal_for(Grad(small_network()))
+    alone = objective.evaluate(x, torch.tensor([0.0, 0.0, 0.0]), goal)
+    beside = objective.evaluate(x, torch.tensor([0.0, 1.0, 0.0]), goal)
+    assert objective.evaluate(x, torch.tensor([1.0, 1.0, 0.0]), goal).gradient[0].isnan().any()
+    assert alone.gradient.isfinite().all()
+    assert torch.equal(alone.gradient[0], beside.gradient[0])
+
+
+@dataclass(frozen=True)
+class Case:
+    name: str
+    objective: Objective
+
+
+def cases() -> list[Case]:
+    network = small_network(nn.SiLU)
+    return [
+        Case("class", ClassObjective(network)),
+        Case("cam", MapObjective(cam(network))),
+        Case("smoothed grad", MapObjective(Grad(network))),
+        Case("finite difference", FiniteDifferenceObjective(Grad(network))),
+    ]
+
+
+@pytest.mark.parametrize("case", cases(), ids=lambda case: case.name)
+def test_evaluation_leaves_nothing_behind(case: Case) -> None:
+    x = batch()
+    interpreter: Interpreter = cam(small_network()) if case.name == "cam" else Grad(small_network())
+    evaluation = case.objective.evaluate(x, WEIGHT, goal_for(interpreter))
+    for quantity in ("gradient", "class_loss", "map_loss", "map_distance", "logits"):
+        value = getattr(evaluation, quantity)
+        assert not value.requires_grad
+        assert value.shape[0] == 3
+    assert x.grad is None
+    assert not x.requires_grad
+    assert torch.equal(x, batch())
+
+
+def test_goals_can_be_taken_and_put_by_row() -> None:
+    goal = Goal(TARGET, torch.arange(12.0).view(3, 2, 2))
+    rows = torch.tensor([2, 0])
+    part = goal.take(rows)
+    assert part.target_class.tolist() == [1, 0]
+    changed = goal.put(torch.tensor([1]), Goal(torch.tensor([7]), torch.full((1, 2, 2), 9.0)))
+    assert changed.target_class.tolist() == [0, 7, 1]
+    assert changed.target_map[:, 0, 0].tolist() == [0, 9, 8]
+    assert goal.target_class.tolist() == [0, 2, 1]
+
+
+def test_objectives_follow_attack_and_interpreter() -> None:
+    network = small_network()
+    assert isinstance(objective_for("pgd", network, None), ClassObjective)
+    assert isinstance(objective_for("pgd", network, Grad(network)), ClassObjective)
+    assert isinstance(objective_for("adv2", network, Grad(network)), FiniteDifferenceObjective)
+    assert isinstance(objective_for("adv2", network, cam(network)), MapObjective)
+    assert not objective_for("pgd", network, None).matches_map
+    assert objective_for("adv2", network, cam(network)).matches_map
+    with pytest.raises(ValueError, match="needs an interpreter"):
+        objective_for("adv2", network, None)

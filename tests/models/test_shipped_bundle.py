@@ -1,0 +1,135 @@
+"""The bundle that ships with the project, for our loader and for MONAI's own tools."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from monai.bundle import run, verify_metadata, verify_net_in_out
+
+from skinaudit.classifier.classifier import Classifier, load_classifier
+from skinaudit.images.decode import decode
+
+ROOT = Path(__file__).resolve().parents[2]
+BUNDLE = ROOT / "models" / "isic2018-efficientnet-lite0"
+CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
+SCHEMA = Path(__file__).with_name("metadata.schema.json")
+
+pytestmark = [
+    pytest.mark.skipif(not BUNDLE.is_dir(), reason="the bundle folder does not exist"),
+    # MONAI says this whenever a bundle is run, whoever wrote it.
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+]
+
+
+@pytest.fixture(scope="module")
+def classifier() -> Classifier:
+    return load_classifier(BUNDLE)
+
+
+@pytest.fixture(scope="module")
+def metadata() -> dict[str, object]:
+    content: dict[str, object] = json.loads((BUNDLE / "configs" / "metadata.json").read_text(encoding="utf-8"))
+    return content
+
+
+@pytest.fixture
+def photographs(tmp_path: Path) -> list[Path]:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    chosen = sorted((ROOT / "sample_data").glob("*.jpg"))[::5][:3]
+    return [Path(shutil.copy(path, folder)) for path in chosen]
+
+
+def test_our_loader_reads_the_bundle(classifier: Classifier) -> None:
+    assert classifier.classes == CLASSES
+    assert classifier.malignant == ("akiec", "bcc", "mel")
+    assert classifier.input_size == (224, 224)
+    assert "NC" in classifier.card().licence
+    assert classifier.card().network.startswith("timm.create_model(model_name=tf_efficientnet_lite0")
+
+
+def test_a_photograph_of_224_pixels_passes_unchanged(classifier: Classifier) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (224, 224, 3), dtype=np.uint8)
+    shown = classifier.preprocess.geometry(pixels)
+    assert torch.equal(shown, torch.from_numpy(pixels).permute(2, 1, 0).float())
+
+
+def test_the_bundle_is_small_and_complete() -> None:
+    sizes = {path.relative_to(BUNDLE).as_posix(): path.stat().st_size for path in BUNDLE.rglob("*") if path.is_file()}
+    assert {"LICENSE", "docs/README.md", "configs/metadata.json", "configs/inference.json"} <= set(sizes)
+    assert "models/model.safetensors" in sizes
+    assert sum(sizes.values()) < 30e6
+
+
+def test_the_licence_passes_the_condition_of_the_data_on() -> None:
+    text = (BUNDLE / "LICENSE").read_text(encoding="utf-8")
+    assert "non-commercial" in text
+    assert "Tschandl" in text
+    assert "Apache License" in text
+
+
+def test_metadata_holds_against_the_schema(tmp_path: Path) -> None:
+    # MONAI does not fetch a schema whose file is there already.
+    schema = Path(shutil.copy(SCHEMA, tmp_path / "schema.json"))
+    verify_metadata(meta_file=str(BUNDLE / "configs" / "metadata.json"), filepath=str(schema))
+
+
+def test_the_schema_refuses_metadata_without_classes(tmp_path: Path, metadata: dict[str, object]) -> None:
+    broken = tmp_path / "metadata.json"
+    broken.write_text(json.dumps({**metadata, "network_data_format": {"inputs": {}, "outputs": {}}}))
+    schema = Path(shutil.copy(SCHEMA, tmp_path / "schema.json"))
+    with pytest.raises(ValueError, match="required property"):
+        verify_metadata(meta_file=str(broken), filepath=str(schema))
+
+
+def test_measured_figures_meet_what_is_asked_of_the_model(classifier: Classifier) -> None:
+    measured = classifier.bundle.declared
+    assert measured["test_images"] >= 1000
+    assert measured["test_balanced_accuracy"] >= 0.60
+    assert measured["test_macro_auc"] >= 0.90
+    assert measured["jpeg90_class_changes"] <= 0.10
+    assert measured["noise2_class_changes"] <= 0.05
+    recalls = [measured[f"test_recall_{name}"] for name in CLASSES]
+    assert math.isclose(float(np.mean(recalls)), measured["test_balanced_accuracy"], abs_tol=1e-5)
+
+
+def test_the_model_card_states_the_measured_figures(classifier: Classifier) -> None:
+    card = (BUNDLE / "docs" / "README.md").read_text(encoding="utf-8")
+    measured = classifier.bundle.declared
+    assert f"| accuracy | {measured['test_accuracy']:.4f} |" in card
+    assert f"n = {measured['test_images']:.0f} images" in card
+
+
+def test_network_takes_and_gives_what_the_metadata_says() -> None:
+    verify_net_in_out(
+        net_id="network_def",
+        meta_file=str(BUNDLE / "configs" / "metadata.json"),
+        config_file=str(BUNDLE / "configs" / "inference.json"),
+        device="cpu",
+    )
+
+
+def test_bundle_run_gives_our_probabilities(classifier: Classifier, photographs: list[Path], tmp_path: Path) -> None:
+    run(
+        config_file=str(BUNDLE / "configs" / "inference.json"),
+        bundle_root=str(BUNDLE),
+        dataset_dir=str(tmp_path / "images"),
+        output_dir=str(tmp_path / "out"),
+        device="$torch.device('cpu')",
+    )
+    with (tmp_path / "out" / "probabilities.csv").open(newline="") as file:
+        rows = {Path(name).name: [float(cell) for cell in cells] for name, *cells in csv.reader(file)}
+    assert set(rows) == {path.name for path in photographs}
+    for path in photographs:
+        pixels = classifier.preprocess.geometry(decode(path).pixels)[None] / 255
+        with torch.no_grad():
+            ours = classifier(pixels).softmax(1)[0]
+        assert torch.allclose(torch.tensor(rows[path.name]), ours, atol=1e-5, rtol=0)
