@@ -108,3 +108,18 @@ def subjects(bench: Workbench, chosen: Sequence[Photograph]) -> Iterator[Subject
         shown = [bench.classifier.preprocess.shown(picture) for picture in pixels]
         for one, picture, tensor, clean in zip(part, pixels, shown, bench.judge.clean(shown), strict=True):
             yield Subject(one.stem, tensor, seed_for(picture, bench.config.seed), clean)
+
+
+def settings_of(bench: Workbench, what: str) -> dict[str, str]:
+    """What the results of a work folder depend on; threads and batch shape are part of it (rounding)."""
+    config = bench.config
+    return {
+        "what": what,
+        "model": bench.classifier.digest,
+        "threat": config.threat.model_dump_json(),
+        "budget": config.budget.model_dump_json(),
+        "batch": str(config.batch_size),
+        "threads": str(config.threads),
+        "seed": str(config.seed),
+        "thresholds": ", ".join(f"{name} {limit.l1:.6f} {limit.iou20:.6f}" for name, limit in bench.thresholds.items()),
+    }

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -76,37 +75,52 @@ class SettingsDiffer(ValueError):
     """The work folder holds results of other settings."""
 
 
+def check_settings(folder: Path, settings: dict[str, str]) -> None:
+    """Make a work folder for these settings, or see that the one there was made with the same.
+
+    Raises:
+        SettingsDiffer: it was made with others.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    kept = folder / "settings.json"
+    if kept.exists():
+        before = json.loads(kept.read_text(encoding="utf-8"))
+        differing = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
+        if differing:
+            raise SettingsDiffer(f"{folder}: made with another {', '.join(differing)}; name another --work folder")
+    kept.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+
+
+class _Line(Frozen):
+    stage: str
+    image: str
+    cases: tuple[Case, ...]
+
+
 class CaseBook:
     """Cases of a work folder, one JSON line for each finished image of a stage; what was written is not done again."""
 
-    def __init__(self, folder: Path, settings: dict[str, str]) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._lines, kept = folder / "cases.jsonl", folder / "settings.json"
-        if kept.exists():
-            before = json.loads(kept.read_text(encoding="utf-8"))
-            differing = sorted(key for key in {*before, *settings} if before.get(key) != settings.get(key))
-            if differing:
-                raise SettingsDiffer(f"{folder}: made with another {', '.join(differing)}; name another --work folder")
-        kept.write_text(json.dumps(settings, indent=1) + "\n", encoding="utf-8")
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / "cases.jsonl"
 
-    def add(self, stage: str, image: str, cases: list[Case]) -> None:
+    def add(self, stage: str, image: str, cases: tuple[Case, ...]) -> None:
         """Append what a stage found for an image."""
-        line = json.dumps({"stage": stage, "image": image, "cases": [case.model_dump() for case in cases]})
-        with self._lines.open("a", encoding="utf-8") as file:
-            file.write(line + "\n")
+        with self._file.open("a", encoding="utf-8") as file:
+            file.write(_Line(stage=stage, image=image, cases=cases).model_dump_json() + "\n")
 
     def done(self, stage: str) -> set[str]:
         """Images that a stage has finished."""
-        return {line["image"] for line in self._read() if line["stage"] == stage}
+        return {line.image for line in self._read() if line.stage == stage}
 
     def cases(self) -> list[Case]:
         """Every case so far."""
-        return [Case(**case) for line in self._read() for case in line["cases"]]
+        return [case for line in self._read() for case in line.cases]
 
-    def _read(self) -> Iterator[dict[str, list[dict[str, object]]]]:
-        if not self._lines.exists():
-            return
-        for text in self._lines.read_text(encoding="utf-8").splitlines():
-            # A line that an interruption cut short is done again.
-            if text.endswith("}"):
-                yield json.loads(text)
+    def _read(self) -> list[_Line]:
+        if not self._file.exists():
+            return []
+        text = self._file.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:  # an interruption cut the last line short; it is done again
+            self._file.write_text(whole, encoding="utf-8")
+        return [_Line.model_validate_json(line) for line in whole.splitlines()]

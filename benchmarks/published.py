@@ -20,11 +20,11 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from benchmarks.bench import Photograph, build_bench, by_stem, photographs, subjects
-from benchmarks.cases import Case
+from benchmarks.bench import Photograph, build_bench, by_stem, photographs, settings_of, subjects
+from benchmarks.cases import Case, check_settings
 from benchmarks.machine import unit_seconds, wait
 from skinaudit.attacks.judge import Question
-from skinaudit.audit.execute import Subject, Workbench, chosen_target
+from skinaudit.audit.execute import Subject, Workbench, chosen_target, picture_bytes
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
@@ -193,7 +193,8 @@ def attack_batch(bench: Workbench, name: str, batch: Sequence[Subject], work: Pa
     cases = []
     for place, pixels in enumerate(attack.result(state)):
         subject = batch[place]
-        bench.classifier.preprocess.write_png(pixels, work / f"{subject.image_id}.png")
+        picture = picture_bytes(bench.classifier, pixels, adversarial=True)
+        (work / f"{subject.image_id}.png").write_bytes(picture)
         case = judged(bench, name, subject, pixels, targets[place], state.seconds / len(batch), state.units)
         (work / f"{subject.image_id}.json").write_text(case.model_dump_json(indent=1) + "\n", encoding="utf-8")
         cases.append(case)
@@ -232,7 +233,7 @@ def judged(
 
 def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path) -> list[Case]:
     """Cases of these photographs in their order; those already in the work folder are read, not made again."""
-    work.mkdir(parents=True, exist_ok=True)
+    check_settings(work, settings_of(bench, name))
     size = bench.config.batch_size
     for start in range(0, len(chosen), size):
         todo = [one for one in chosen[start : start + size] if not (work / f"{one.stem}.json").exists()]

@@ -226,9 +226,7 @@ def _attack_result(
     for name, found in views.items():
         view = found[best]
         record = _record(bench, stage.unit_id(subject.image_id), subject, name, stage.attack, view, target)
-        records.append(
-            record.model_copy(update={"steps": outcome.steps, "stop": outcome.stop})
-        )
+        records.append(record.model_copy(update={"steps": outcome.steps, "stop": outcome.stop}))
         prefix = stage.name if stage.interpreter else f"{stage.name}-{name}"
         files[f"{prefix}-map.npy"] = map_bytes(bench.classifier, view.shown)
         files[f"{prefix}-map-original.npy"] = map_bytes(bench.classifier, view.original)

@@ -43,7 +43,7 @@ def results_table(records: Sequence[Record], classes: Sequence[str]) -> str:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(COLUMNS)
     for record in records:
-        writer.writerow([_cell(value) for value in _row(record, classes)])
+        writer.writerow([cell(value) for value in _row(record, classes)])
     return text.getvalue()
 
 
@@ -66,7 +66,8 @@ def _class_name(index: int | None, classes: Sequence[str]) -> str | None:
     return classes[index] if 0 <= index < len(classes) else f"class {index}"
 
 
-def _cell(value: Cell) -> str:
+def cell(value: Cell) -> str:
+    """One value as such a table holds it."""
     if value is None:
         return ""
     if isinstance(value, bool):

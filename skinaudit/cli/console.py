@@ -19,12 +19,12 @@ _WIDE = 250
 
 
 def printable(text: str) -> str:
-    """Text from outside without anything a terminal would obey.
+    r"""Text from outside without anything a terminal would obey.
 
-    >>> printable("a\\x1b[31mb")
+    >>> printable("a\x1b[31mb")
     'a?[31mb'
     """
-    return "".join(letter if letter.isprintable() else "?" for letter in text)
+    return "".join(letter if letter.isprintable() else "?" for letter in text.replace("\u00a0", " "))
 
 
 def duration(seconds: float) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
@@ -34,6 +35,9 @@ class Listener(Protocol):
     def expect(self, seconds: Mapping[str, float]) -> None:
         """Longest time that stages will take, known before they begin."""
 
+    def counter(self, title: str) -> Callable[[int, int], None]:
+        """A stage of its own for a job that says how many of how many are done."""
+
 
 @dataclass
 class _Stage:
@@ -60,7 +64,7 @@ class _Stage:
         return "" if self.bound is None or self.bound <= elapsed else f"at most {duration(self.bound - elapsed)} left"
 
 
-class _Stages:
+class _Stages(ABC):
     """Stages by name."""
 
     def __init__(self) -> None:
@@ -70,6 +74,28 @@ class _Stages:
     def expect(self, seconds: Mapping[str, float]) -> None:
         """Longest time that stages will take, known before they begin."""
         self._bounds.update(seconds)
+
+    def counter(self, title: str) -> Callable[[int, int], None]:
+        """A stage of its own for a job that says how many of how many are done."""
+        before: int | None = None
+
+        def advance(done: int, total: int) -> None:
+            nonlocal before
+            if before is None:
+                self.begin(title, title, total, 0)
+                before = 0
+            self.advance(title, done - before)
+            before = done
+
+        return advance
+
+    @abstractmethod
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        """A stage starts: ``done`` of ``total`` units are there already."""
+
+    @abstractmethod
+    def advance(self, stage: str, count: int) -> None:
+        """That many more units of a stage are done."""
 
     def _started(self, stage: str, title: str, total: int, done: int) -> _Stage:
         self._stages[stage] = _Stage(title, total, done, done, self._bounds.get(stage))

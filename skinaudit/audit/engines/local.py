@@ -103,7 +103,8 @@ def _clean_files(prepared: Prepared, subject: Subject) -> dict[str, tuple[str, b
 Status = Literal["attacked", "misclassified", "not selected", "unreadable", "refused", "duplicate", "unlabelled"]
 
 
-def _status(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | None]:
+def status_of(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | None]:
+    """What becomes of a file, and why where it is not attacked."""
     if specimen.status != "readable":
         return specimen.status, specimen.reason
     if specimen.image_id in prepared.chosen:
@@ -117,7 +118,7 @@ def _status(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | None]
 
 
 def _image_record(prepared: Prepared, specimen: Specimen, clean: Clean | None = None) -> ImageRecord:
-    status, reason = _status(prepared, specimen)
+    status, reason = status_of(prepared, specimen)
     look = prepared.looks.get(specimen.image_id)
     return ImageRecord(
         image_id=specimen.image_id,

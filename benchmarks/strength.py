@@ -1,0 +1,190 @@
+"""The strength table: this tool, PGD and the controls against CAM and GRAD, and the published settings beside them.
+
+    python -m benchmarks.strength --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV --work DIR \
+        [--images-ours 105] [--published-cam 24] [--published-grad 8] [--write docs/benchmarks.md]
+
+Images are class-balanced and correctly classified; the published settings run on the first of the same images, and the
+paired rows hold exactly those. The same command goes on where it was stopped. Published data: ISIC 2018 task 3 (test).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from benchmarks.bench import (
+    Photograph,
+    build_bench,
+    class_balanced,
+    correct_ones,
+    photographs,
+    settings_of,
+    subjects,
+)
+from benchmarks.cases import Case, CaseBook, case_of, check_settings
+from benchmarks.machine import Unit, machine, machine_line
+from benchmarks.published import run_published
+from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, fill, markdown, row
+from skinaudit.audit.execute import Workbench, run_stage
+from skinaudit.audit.plan import Stage, stages
+from skinaudit.config import TargetRule
+
+IDS = Path(__file__).parent / "ids" / "isic2018-strength.txt"
+
+
+def choose(bench: Workbench, images: Path, labels: Path, count: int, work: Path) -> list[Photograph]:
+    """Class-balanced, correctly classified photographs; who is right is remembered in the work folder."""
+    found = photographs(images, labels, bench.classifier)
+    remembered = work / f"correct-{bench.classifier.digest[:12]}.json"
+    if not remembered.exists():
+        right = [one.stem for one in correct_ones(bench, found)]
+        remembered.write_text(json.dumps(right), encoding="utf-8")
+    correct = set(json.loads(remembered.read_text(encoding="utf-8")))
+    return class_balanced([one for one in found if one.stem in correct], count)
+
+
+def write_ids(file: Path, chosen: Sequence[Photograph], digest: str) -> None:
+    """Name the images, in the order in which they are attacked."""
+    counts = {label: sum(one.label == label for one in chosen) for label in sorted({one.label for one in chosen})}
+    head = [
+        "# ISIC 2018 task 3, test images of the strength table, in the order of attack",
+        f"# correctly classified by the model with tensor digest {digest}",
+        "# " + ", ".join(f"{label} {count}" for label, count in counts.items()),
+    ]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("\n".join([*head, *(f"{one.stem} {one.label}" for one in chosen)]) + "\n", encoding="utf-8")
+
+
+def run_ours(bench: Workbench, chosen: Sequence[Photograph], cuts: Sequence[int], book: CaseBook) -> None:
+    """Every stage on every image. Groups end at ``cuts``, so that the cost of the paired images is known by itself."""
+    unit = Unit(bench.classifier, bench.config.batch_size, bench.classifier.input_size, bench.device)
+    ends = sorted({*(cut for cut in cuts if 0 < cut < len(chosen)), len(chosen)})
+    for stage in stages(bench.config):
+        finished = book.done(stage.name)
+        for start, end in zip([0, *ends], ends, strict=False):
+            todo = [one for one in chosen[start:end] if one.stem not in finished]
+            if todo:
+                run_group(bench, stage, todo, unit, book)
+                print(f"{stage.title}: {end} of {len(chosen)} images", flush=True)
+
+
+def run_group(bench: Workbench, stage: Stage, todo: Sequence[Photograph], unit: Unit, book: CaseBook) -> None:
+    """One stage on a few images; the time between two results belongs to the later one, so nothing is left out."""
+    waiting = list(subjects(bench, todo))
+    unit.refresh()
+    begun = time.perf_counter()
+    for result in run_stage(bench, stage, waiting):
+        seconds = 0.0 if stage.attack == "noise" else time.perf_counter() - begun
+        cases = tuple(
+            case_of(record, result.image_id, seconds, unit.seconds if seconds else 0.0) for record in result.records
+        )
+        book.add(stage.name, result.image_id, cases)
+        unit.refresh()
+        begun = time.perf_counter()
+
+
+def summarise(
+    cases: Sequence[Case], order: Sequence[str], paired: dict[str, int], names: Sequence[str]
+) -> tuple[list[Row], list[Excess]]:
+    """Rows over all images, rows over the paired ones, and the paired differences."""
+    rows: list[Row] = []
+    differences: list[Excess] = []
+
+    def select(name: str, method: str, stems: Sequence[str]) -> list[Case]:
+        mine = {case.image: case for case in cases if case.interpreter == name and case.method == method}
+        return [mine[stem] for stem in stems if stem in mine]
+
+    for name in names:
+        sets: list[tuple[Sequence[str], str, tuple[str, ...], str]] = [
+            (order, "all", ("adv2", "pgd", *CONTROLS), "pgd")
+        ]
+        if paired.get(name):
+            sets.append((order[: paired[name]], f"first {paired[name]}", ("adv2", "published", "pgd"), "published"))
+        for stems, title, methods, against in sets:
+            rows += [row(found, title) for method in methods if (found := select(name, method, stems))]
+            found_excess = excess(select(name, "adv2", stems), select(name, against, stems))
+            differences += [found_excess] if found_excess else []
+    return rows, differences
+
+
+def report(
+    bench: Workbench, cases: Sequence[Case], rows: Sequence[Row], differences: Sequence[Excess], facts: dict[str, str]
+) -> str:
+    """Everything as Markdown."""
+    limits = [
+        f"* {name.upper()}: a map is kept when L1 ≤ {limit.l1:.4f} and IoU top 20 % ≥ {limit.iou20:.3f} "
+        f"({limit.images} images, {limit.pairs} pairs)"
+        for name, limit in bench.thresholds.items()
+    ]
+    attacks = [case for case in cases if case.method in ("adv2", "pgd", "published")]
+    ours = [case for case in attacks if case.method == "adv2"]
+    others = [case for case in attacks if case.method == "published"]
+    # PGD is one attack that both maps are asked about: count it once.
+    others += [case for case in attacks if case.method == "pgd" and case.interpreter == bench.config.interpreters[0]]
+    missed = failures([*ours, *others], bench.classifier.classes)
+    intro = (
+        f"Targets: {bench.config.threat.target}. ε = {bench.config.threat.epsilon_levels}/255 (largest change measured "
+        f"on saved pixels: {max(one.linf_levels for one in attacks)}/255), preset standard, batch "
+        f"{bench.config.batch_size}. Cost: wall time of the whole attack in units of one bare forward pass with input "
+        "gradient of the same model, measured in the same run."
+    )
+    parts = [
+        intro,
+        markdown(rows),
+        excess_text(differences),
+        "Thresholds:\n\n" + "\n".join(limits),
+        f"Attacks that missed the class or stayed below a confidence of 0.95: {len(missed) or 'none'}."
+        + "".join(f"\n* {line}" for line in missed),
+        machine_line(facts),
+    ]
+    return "\n\n".join(part for part in parts if part)
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
+    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
+    parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
+    parser.add_argument("--work", type=Path, required=True, help="folder for results so far")
+    parser.add_argument("--images-ours", type=int, default=105, help="images for this tool, PGD and the controls")
+    parser.add_argument("--published-cam", type=int, default=24, help="of these, with the published settings on CAM")
+    parser.add_argument("--published-grad", type=int, default=8, help="the same on GRAD")
+    parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--ids", type=Path, default=IDS, help="file that the chosen images are written to")
+    parser.add_argument("--write", type=Path, help="put the table between the strength markers of this document")
+    arguments = parser.parse_args()
+    bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads)
+    check_settings(arguments.work, settings_of(bench, "strength"))
+    chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
+    write_ids(arguments.ids, chosen, bench.classifier.digest)
+    paired = {"cam": arguments.published_cam, "grad": arguments.published_grad}
+    book = CaseBook(arguments.work)
+    run_ours(bench, chosen, list(paired.values()), book)
+    cases = book.cases()
+    for name, count in paired.items():
+        cases += run_published(bench, name, chosen[:count], arguments.work / f"published-{name}")
+    rows, differences = summarise(cases, [one.stem for one in chosen], paired, bench.config.interpreters)
+    facts = machine(bench.device)
+    text = report(bench, cases, rows, differences, facts)
+    (arguments.work / "strength.md").write_text(text + "\n", encoding="utf-8")
+    content = {
+        "machine": facts,
+        "settings": settings_of(bench, "strength"),
+        "rows": [one.model_dump() for one in rows],
+        "excess": [one.model_dump() for one in differences],
+        "cases": [one.model_dump() for one in cases],
+    }
+    (arguments.work / "strength.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    if arguments.write:
+        fill(arguments.write, "strength", text)
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""What is still to do before an audit is finished, and how long that takes at most."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from skinaudit.audit.database import DATABASE_NAME
+from skinaudit.audit.plan import forecast_seconds, stages
+from skinaudit.audit.reader import RunReader
+
+if TYPE_CHECKING:
+    from skinaudit.audit.session import Prepared
+
+
+@dataclass(frozen=True)
+class Outlook:
+    """Work ahead: longest seconds by stage (those with work left), units left, units in all."""
+
+    seconds: dict[str, float]
+    units_left: int
+    units: int
+
+    @property
+    def total_seconds(self) -> float:
+        """Upper bound for everything."""
+        return sum(self.seconds.values())
+
+
+def outlook(prepared: Prepared, folder: Path) -> Outlook:
+    """Look at a run directory, if there is one yet, and bound the time of what is missing in it.
+
+    Raises:
+        StoreError and its kin: the folder holds a run that cannot be read.
+    """
+    finished = _finished(folder)
+    config = prepared.header.config
+    seconds: dict[str, float] = {}
+    left = 0
+    for stage in stages(config):
+        missing = sum(stage.unit_id(image_id) not in finished for image_id in prepared.chosen)
+        left += missing
+        if missing:
+            seconds[stage.name] = forecast_seconds(config, missing, prepared.seconds_per_pass, [stage])
+    return Outlook(seconds, left, len(prepared.chosen) * len(stages(config)))
+
+
+def _finished(folder: Path) -> set[str]:
+    if not (folder / DATABASE_NAME).exists():
+        return set()
+    with RunReader(folder) as run:
+        return run.finished_units()

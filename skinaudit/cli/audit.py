@@ -1,0 +1,177 @@
+"""``skinaudit audit``: attack every image, judge what became of its maps, write the report."""
+
+from __future__ import annotations
+
+import shlex
+import signal
+from collections import Counter
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skinaudit.cli import options
+from skinaudit.cli.console import Console, duration
+from skinaudit.cli.errors import CommandFailed, one_line_errors
+from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.config import PRESETS, AuditConfig, Device, Preset, TargetRule, ThreatModel
+
+if TYPE_CHECKING:
+    from skinaudit.audit.outlook import Outlook
+    from skinaudit.audit.session import AuditRequest, Prepared
+    from skinaudit.report.render import Rendered
+
+
+def _preset_lines() -> str:
+    rows = []
+    for preset, budget in PRESETS.items():
+        images = "all images" if budget.images is None else f"at most {budget.images} images"
+        stop = "stops early" if budget.early_stop else "never stops early"
+        rows.append(
+            f"  {preset.value:<9} {images}; steps: PGD {budget.pgd_steps}, CAM {budget.cam_steps}, GRAD "
+            f"{budget.grad_steps}; {stop}; noise drawn {budget.controls}x"
+        )
+    return "\n".join(rows)
+
+
+HELP = f"""Measure whether saliency maps would warn anyone when a diagnosis is attacked.
+
+Each image that MODEL gets right is changed by at most epsilon a pixel until the diagnosis is another one, while the map
+beside it stays as it was (ADV²). The same is tried without regard for the map (PGD), and with noise, JPEG and a
+half-pixel shift. The result is a PDF, with the same content as JSON and CSV. The pictures never leave this machine.
+
+\b
+Presets:
+{_preset_lines()}
+
+\b
+Examples:
+  skinaudit audit models/isic2018-efficientnet-lite0 photos/ --labels truth.csv --out runs/first
+  skinaudit audit isic2018-efficientnet-lite0 photos/ --preset quick --interpreters cam
+  skinaudit audit my-bundle/ photos/ --epsilon 4/255 --target random --json > result.json
+
+Interrupted, with Ctrl-C or otherwise? The same command goes on where it stopped. It refuses when the model, the images
+or a setting differ, and says which. On a finished run it writes the report again and attacks nothing.
+
+\b
+Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 5 interrupted (can be resumed),
+            6 run directory refused, 7 bug.
+"""
+
+
+def audit(
+    context: typer.Context,
+    model: options.ModelArgument,
+    images: options.ImagesArgument,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", metavar="RUN", help="Run directory. Default: skinaudit-runs/<MODEL>-<IMAGES>."),
+    ] = None,
+    labels: options.LabelsOption = None,
+    interpreters: options.InterpretersOption = "cam,grad",
+    epsilon: Annotated[
+        str, typer.Option("--epsilon", metavar="RADIUS", help="Largest change of a pixel: 1/255 to 64/255, or decimal.")
+    ] = "8/255",
+    target: Annotated[
+        TargetRule,
+        typer.Option(
+            "--target", metavar="RULE", help="Class the attacker wants: random, least-likely or most-harmful."
+        ),
+    ] = TargetRule.MOST_HARMFUL,
+    preset: Annotated[
+        Preset, typer.Option("--preset", metavar="PRESET", help="How much work: quick, standard or thorough.")
+    ] = Preset.STANDARD,
+    device: options.DeviceOption = Device.AUTO,
+    batch_size: options.BatchOption = options.DEFAULT_BATCH,
+    threads: options.ThreadsOption = None,
+    seed: options.SeedOption = 0,
+    id_key: options.IdKeyOption = None,
+    show_file_names: Annotated[
+        bool, typer.Option("--show-file-names", help="Print file names in the report; they may name patients.")
+    ] = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Replaced by ``HELP``."""
+    console = Console(as_json=as_json)
+    with one_line_errors(as_json=as_json):
+        threat = ThreatModel(epsilon=options.read_epsilon(epsilon), target=target)
+        names = options.read_interpreters(interpreters)
+        from skinaudit.audit.machine import choose_device
+        from skinaudit.audit.session import AuditRequest
+
+        config = AuditConfig(
+            interpreters=names,
+            threat=threat,
+            preset=preset,
+            budget=PRESETS[preset],
+            batch_size=batch_size,
+            seed=seed,
+            device=choose_device(device),
+            threads=options.thread_count(threads),
+            show_file_names=show_file_names,
+        )
+        bundle = options.find_model(model)
+        folder = out or options.default_run_folder(bundle, images)
+        request = AuditRequest(bundle, images, options.labels_for(images, labels, console), config, id_key)
+        again = shlex.join(("skinaudit", *context.obj)) if isinstance(context.obj, tuple) else "the same command"
+        from skinaudit.cli.result import result_document, show_result
+
+        rendered = _run(request, folder, console, again)
+        show_result(console, rendered)
+        console.document(result_document(rendered))
+
+
+def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> Rendered:
+    """Prepare, attack, render; an interruption says how to go on."""
+    from skinaudit.audit.engines.local import run_audit
+    from skinaudit.audit.outlook import outlook
+    from skinaudit.audit.session import prepare
+    from skinaudit.report.render import render
+
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to press Ctrl-C
+    try:
+        with console.progress() as listener:
+            prepared = prepare(request, listener)
+        ahead = outlook(prepared, folder)
+        _show_subject(console, prepared, folder, ahead)
+        with console.progress() as listener:
+            listener.expect(ahead.seconds)
+            run_audit(prepared, folder, listener)
+        return render(folder)
+    except KeyboardInterrupt:
+        raise CommandFailed(
+            f"interrupted; what is done so far is kept in {folder}. To go on: {again}", ExitCode.INTERRUPTED
+        ) from None
+
+
+def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:
+    """What is audited, what is left out and why, and what it will cost."""
+    from skinaudit.audit.engines.local import status_of
+    from skinaudit.report.wording import epsilon_text
+
+    header = prepared.header
+    model, config = header.model, header.config
+    left_out = Counter(
+        f"{status}: {reason}" for one in prepared.specimens for status, reason in [status_of(prepared, one)] if reason
+    )
+    rows = [
+        (
+            "Model",
+            f"{model.name} {model.version}, {model.network.partition('(')[0]}, weights {model.tensor_digest[:12]}",
+        ),
+        ("Classes", ", ".join(f"{name}*" if name in model.malignant else name for name in model.classes)),
+        ("", "* malignant" if model.malignant else "none is declared malignant"),
+        ("Images", f"{header.images_found} found, {len(prepared.chosen)} to be attacked"),
+        *(("", f"{count} not attacked, {why}") for why, count in sorted(left_out.items())),
+        ("Attack", f"epsilon {epsilon_text(config.threat.epsilon)}, target {config.threat.target}, {config.preset}"),
+        ("Maps", f"{', '.join(config.interpreters)}; drift limits: {header.threshold_origin}"),
+        ("Run", f"{folder} on {config.device}, {config.threads} threads, batches of {config.batch_size}"),
+    ]
+    console.pairs(rows)
+    done = ahead.units - ahead.units_left
+    if not ahead.units_left:
+        console.say("This run is complete: nothing is attacked, the report is written again.")
+    else:
+        resumed = f"{done} of {ahead.units} work units are done already; the rest takes" if done else "This takes"
+        console.say(f"{resumed} at most about {duration(ahead.total_seconds)} on this machine.")
+    console.say()

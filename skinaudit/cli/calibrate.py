@@ -1,0 +1,90 @@
+"""``skinaudit calibrate``: how far maps move when nothing is wrong."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from skinaudit.cli import options
+from skinaudit.cli.console import Console
+from skinaudit.cli.errors import one_line_errors
+from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.config import Device
+
+HELP = """Measure how far a model's maps move under harmless changes, and store that as the limit of "the map was kept".
+
+Clean images that the model gets right are re-encoded as JPEG, overlaid with faint noise and shifted by half a pixel.
+95 of 100 maps move no further than the limits found; an attacked map counts as kept when it stays within them. Use
+images of the model's own kind that will not be attacked, 100 or more. The limits go into the bundle
+(skinaudit/calibration.json) and hold for these weights only; --dry-run prints them and stores nothing.
+
+\b
+Examples:
+  skinaudit calibrate my-bundle/ validation/ --labels validation.csv
+  skinaudit calibrate my-bundle/ validation/ --interpreters grad --dry-run
+
+\b
+Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 7 bug.
+"""
+
+
+def calibrate(
+    model: options.ModelArgument,
+    images: options.ImagesArgument,
+    labels: options.LabelsOption = None,
+    interpreters: options.InterpretersOption = "cam,grad",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the limits, store nothing.")] = False,
+    device: options.DeviceOption = Device.AUTO,
+    batch_size: options.BatchOption = options.DEFAULT_BATCH,
+    threads: options.ThreadsOption = None,
+    seed: options.SeedOption = 0,
+    id_key: options.IdKeyOption = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Replaced by ``HELP``."""
+    console = Console(as_json=as_json)
+    with one_line_errors(as_json=as_json):
+        names = options.read_interpreters(interpreters)
+        from skinaudit.audit.calibrate import CalibrationRequest, store
+        from skinaudit.audit.calibrate import calibrate as measure
+        from skinaudit.calibration.drift import ENOUGH_IMAGES
+        from skinaudit.images.folder import read_labels
+        from skinaudit.images.identity import load_key
+
+        classifier, place = options.load_model(model, device, threads)
+        named = options.labels_for(images, labels, console)
+        truth = read_labels(named, classifier.classes) if named else {}
+        request = CalibrationRequest(images, truth, names, batch_size, seed, load_key(id_key))
+        with console.progress() as listener:
+            thresholds = measure(
+                classifier,
+                request,
+                place,
+                surveyed=listener.counter("Reading images"),
+                measured=listener.counter("Measuring map drift"),
+            )
+        rows = [
+            (row.interpreter, change, f"{limit:.4f}", "", "", str(pairs))
+            for row in thresholds
+            for change, (limit, pairs) in row.by_change.items()
+        ]
+        for row in thresholds:
+            place_of = next(place for place, cells in enumerate(rows) if cells[0] == row.interpreter)
+            pooled = (row.interpreter, "limit", f"{row.l1:.4f}", f"{row.iou20:.3f}", str(row.images), str(row.pairs))
+            rows.insert(place_of, pooled)
+        console.table(("Map", "Change", "L1 at most", "Overlap at least", "Images", "Pairs"), rows)
+        if thresholds[0].images < ENOUGH_IMAGES:
+            console.note(
+                f"Only {thresholds[0].images} images: a limit from fewer than {ENOUGH_IMAGES} is a rough one; reports "
+                "say so."
+            )
+        file = None if dry_run else store(classifier, thresholds)
+        console.say("Nothing is stored (--dry-run)." if file is None else str(file.resolve()))
+        console.document(
+            {
+                "exit_code": int(ExitCode.DONE),
+                "stored": None if file is None else str(file.resolve()),
+                "thresholds": [row.model_dump(mode="json") for row in thresholds],
+            }
+        )

@@ -1,0 +1,158 @@
+"""Arguments and options that several commands share, and how their text is read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from pydantic import ValidationError
+
+from skinaudit.cli.console import Console
+from skinaudit.config import AuditConfig, Device, ThreatModel
+
+if TYPE_CHECKING:
+    import torch
+
+    from skinaudit.classifier.classifier import Classifier
+
+ModelArgument = Annotated[
+    str, typer.Argument(metavar="MODEL", help="A MONAI bundle folder, or the name of a shipped model.")
+]
+ImagesArgument = Annotated[
+    Path, typer.Argument(metavar="IMAGES", help="A folder of JPEG, PNG and DICOM images, in any depth; or one image.")
+]
+LabelsOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--labels",
+        metavar="FILE",
+        help="CSV with the columns image,dx, or one-hot as ISIC has it. Default: labels.csv in the folder.",
+    ),
+]
+InterpretersOption = Annotated[
+    str, typer.Option("--interpreters", metavar="LIST", help="Kinds of map, with commas: cam, grad.")
+]
+DeviceOption = Annotated[
+    Device, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the model runs; auto takes CUDA if it can.")
+]
+BatchOption = Annotated[int, typer.Option("--batch-size", metavar="N", min=1, max=256, help="Images at a time.")]
+ThreadsOption = Annotated[
+    int | None,
+    typer.Option("--threads", metavar="N", min=1, max=1024, help="Processor threads. Default: all usable processors."),
+]
+SeedOption = Annotated[
+    int, typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="Where every random draw starts.")
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; the rest goes to stderr.")]
+IdKeyOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--id-key",
+        metavar="FILE",
+        help="Secret key behind the image ids. Default: one for this user, made when first needed.",
+    ),
+]
+
+
+def read_epsilon(text: str) -> float:
+    """An L∞ radius written as a fraction or a decimal, in units of the [0,1] pixel range.
+
+    >>> read_epsilon("8/255") == 8 / 255, read_epsilon("0.031")
+    (True, 0.031)
+
+    Raises:
+        typer.BadParameter: neither, or out of range.
+    """
+    try:
+        return ThreatModel(epsilon=float(Fraction(text.strip()))).epsilon
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    except (ValueError, ZeroDivisionError, OverflowError):
+        reason = f"{text!r} is no number; write a fraction such as 8/255, or a decimal such as 0.031"
+    raise typer.BadParameter(reason, param_hint="--epsilon")
+
+
+def read_interpreters(text: str) -> tuple[str, ...]:
+    """Names of interpreters with commas between, each once, in the order given.
+
+    Raises:
+        typer.BadParameter: none, or one that does not exist.
+    """
+    from skinaudit.interpreters.base import INTERPRETERS
+
+    names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
+    unknown = [name for name in names if name not in INTERPRETERS]
+    if unknown or not names:
+        what = f"no interpreter is called {unknown[0]!r}" if unknown else "no interpreter is named"
+        raise typer.BadParameter(f"{what}; there are {', '.join(INTERPRETERS)}", param_hint="--interpreters")
+    return names
+
+
+def find_model(text: str) -> Path:
+    """The bundle folder of that path, else the shipped model of that name.
+
+    Raises:
+        ModelRefused: neither exists.
+    """
+    from skinaudit.classifier.classifier import shipped_models
+    from skinaudit.classifier.refusal import ModelRefused
+
+    shipped = shipped_models()
+    if Path(text).exists():
+        return Path(text)
+    if text in shipped:
+        return shipped[text]
+    names = (
+        f"the name of a shipped model ({', '.join(sorted(shipped))})" if shipped else "no model ships with this copy"
+    )
+    raise ModelRefused(f"{text}: no such bundle folder; give the folder that holds configs/ and models/, or {names}")
+
+
+def load_model(text: str, device: Device, threads: int | None) -> tuple[Classifier, torch.device]:
+    """The classifier of that path or name, and the device it is on.
+
+    Raises:
+        ModelRefused, DeviceUnavailable: each with one line for the user.
+    """
+    import torch
+
+    from skinaudit.audit.machine import choose_device
+    from skinaudit.classifier.classifier import load_classifier
+
+    place = torch.device(choose_device(device))
+    torch.set_num_threads(thread_count(threads))
+    return load_classifier(find_model(text), place), place
+
+
+def labels_for(images: Path, labels: Path | None, console: Console) -> Path | None:
+    """The label file that was named, else the one that lies in the folder; says where labels come from."""
+    from skinaudit.images.folder import find_labels
+
+    if labels is not None:
+        return labels
+    found = find_labels(images)
+    if found is None:
+        console.note("No labels: the predicted class is the reference, and no accuracy is stated.")
+    else:
+        console.note(f"Labels: {found}")
+    return found
+
+
+def thread_count(threads: int | None) -> int:
+    """The number that was asked for, else all processors that may be used."""
+    from skinaudit.audit.machine import usable_processors
+
+    return usable_processors() if threads is None else threads
+
+
+def default_run_folder(model: Path, images: Path) -> Path:
+    """Where a run goes when nobody says: the same command finds it again."""
+    parts: Sequence[str] = (model.resolve().name, images.resolve().name)
+    return Path("skinaudit-runs") / "-".join(parts)
+
+
+#: The one batch shape that fits most machines.
+DEFAULT_BATCH = int(AuditConfig().batch_size)
