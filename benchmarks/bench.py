@@ -13,7 +13,7 @@ from skinaudit.attacks.judge import Judge
 from skinaudit.audit.execute import Subject, Workbench
 from skinaudit.audit.session import interpreters_for
 from skinaudit.calibration.thresholds import read_thresholds
-from skinaudit.classifier.classifier import Classifier, load_classifier
+from skinaudit.classifier.classifier import load_classifier
 from skinaudit.config import PRESETS, AuditConfig, Preset, TargetRule, ThreatModel
 from skinaudit.images.decode import decode
 from skinaudit.images.folder import find_images, read_labels
@@ -56,9 +56,9 @@ def build_bench(
     return Workbench(classifier, built, thresholds, Judge(classifier, built, batch, device), config, device)
 
 
-def photographs(images: Path, labels: Path, classifier: Classifier) -> list[Photograph]:
+def photographs(images: Path, labels: Path, classes: Sequence[str]) -> list[Photograph]:
     """Every readable, labelled file, in an order that depends on nothing but the file's name."""
-    known = read_labels(labels, classifier.classes)
+    known = read_labels(labels, classes)
     found = [
         Photograph(file.stem, file.path, known[file.stem])
         for file in find_images(images)

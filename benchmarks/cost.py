@@ -105,7 +105,9 @@ def goal_for(objective: Objective, x: Tensor) -> Goal:
 def time_rows(rows: dict[str, Objective], x: Tensor, repetitions: int) -> dict[str, float | str]:
     """Median seconds of each row, or the first line of what went wrong."""
     weight = torch.ones(len(x), device=x.device)
-    goals, times, problems = {}, {name: list[float]() for name in rows}, dict[str, str]()
+    goals: dict[str, Goal] = {}
+    times: dict[str, list[float]] = {name: [] for name in rows}
+    problems: dict[str, str] = {}
     for round_number in range(repetitions + 1):  # the first one warms up
         for name, objective in rows.items():
             if name in problems:
@@ -199,8 +201,9 @@ def markdown(found: Sequence[Measured], shares: dict[str, float], batch: int) ->
         bare = rows["bare"]
         cells = ["–" if bare.seconds is None else f"{1000 * bare.seconds / batch:.1f} ms an image"]
         for name in names[1:]:
-            one = rows.get(name)
-            cells.append("–" if one is None else one.problem or (f"{one.ratio:.2f}×" if one.ratio else "–"))
+            ratio = rows[name].ratio if name in rows else None
+            problem = rows[name].problem if name in rows else ""
+            cells.append(problem or ("–" if ratio is None else f"{ratio:.2f}×"))
         lines.append(f"| {network} | {precision} | " + " | ".join(cells) + " |")
     lines += ["", f"Share of a whole attack that the loop itself takes (bound {LOOP_BOUND:.0%}): "]
     lines[-1] += ", ".join(f"{name} {share:.1%}" for name, share in shares.items()) + "."
@@ -232,8 +235,8 @@ def main() -> None:
         f"{kind} on {smallest}": loop_share(smallest, kind, arguments.batch, arguments.steps, device) for kind in BOUNDS
     }
     facts = machine(device)
-    note = f"Batch {arguments.batch}, {SIZE} px, median of {arguments.repetitions} interleaved repetitions, random weights."
-    text = f"{markdown(found, shares, arguments.batch)}\n\n{note} {machine_line(facts)}"
+    note = f"Batch {arguments.batch}, {SIZE} px, median of {arguments.repetitions} interleaved repetitions, random"
+    text = f"{markdown(found, shares, arguments.batch)}\n\n{note} weights. {machine_line(facts)}"
     if arguments.json:
         content = {"machine": facts, "batch": arguments.batch, "rows": [vars(one) for one in found], "loop": shares}
         arguments.json.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")

@@ -257,7 +257,7 @@ def main() -> None:
     parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
     arguments = parser.parse_args()
     bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, [arguments.interpreter])
-    found = photographs(arguments.images, arguments.labels, bench.classifier)
+    found = photographs(arguments.images, arguments.labels, bench.classifier.classes)
     chosen = by_stem(found, arguments.ids)[: arguments.first]
     for case in run_published(bench, arguments.interpreter, chosen, arguments.work):
         verdict = "joint" if case.joint else "flipped" if case.flipped else "not flipped"

@@ -37,7 +37,7 @@ IDS = Path(__file__).parent / "ids" / "isic2018-strength.txt"
 
 def choose(bench: Workbench, images: Path, labels: Path, count: int, work: Path) -> list[Photograph]:
     """Class-balanced, correctly classified photographs; who is right is remembered in the work folder."""
-    found = photographs(images, labels, bench.classifier)
+    found = photographs(images, labels, bench.classifier.classes)
     remembered = work / f"correct-{bench.classifier.digest[:12]}.json"
     if not remembered.exists():
         right = [one.stem for one in correct_ones(bench, found)]

@@ -22,7 +22,7 @@ CANDIDATES = 3
 #: Ranks: class held with confidence < class held < class not held. Map distances are at most 1, losses capped.
 _HIT, _MISS, _CAP = 10.0, 1000.0, 500.0
 #: First λ and its growth per step while the class is held, by interpreter (mean squared map distance).
-_WEIGHTS = {"cam": (20.0, 1.15), "grad": (20.0, 1.08)}
+_WEIGHTS = {"cam": (20.0, 1.15), "grad": (50.0, 1.08)}
 
 
 @dataclass(frozen=True)
@@ -33,11 +33,12 @@ class LoopSettings:
     warm_steps: int
     early_stop: bool
     first_step: float = 2.25 / 255
-    last_step: float = 0.25 / 255
-    momentum: float = 0.75
+    last_step: float = 0.1 / 255
+    momentum: float = 0.9
     weight: float = 1.0
     weight_up: float = 1.08
     weight_down: float = 0.85
+    most_weight: float = 1e5  # a held class for hundreds of steps must not make λ too large to come down again
     patience: int = 20
     improvement: float = 0.01
     look_every: int = 10
@@ -153,7 +154,9 @@ class Loop:
         velocity = settings.momentum * slots.velocity + gradient / scale
         size = self._sizes[slots.step.clamp(max=settings.steps - 1)]
         factor = torch.where(held, settings.weight_up, settings.weight_down)
-        adapted = torch.where(slots.step >= settings.warm_steps, slots.weight * factor, slots.weight)
+        adapted = torch.where(
+            slots.step >= settings.warm_steps, (slots.weight * factor).clamp(max=settings.most_weight), slots.weight
+        )
         return _Slots(
             x0=slots.x0,
             z=self._perturbation.step(slots.x0, slots.z, -velocity.sign(), size),

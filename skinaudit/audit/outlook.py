@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from skinaudit.audit.database import DATABASE_NAME
 from skinaudit.audit.plan import forecast_seconds, stages
 from skinaudit.audit.reader import RunReader
+from skinaudit.audit.resume import refuse_differing
 
 if TYPE_CHECKING:
     from skinaudit.audit.session import Prepared
@@ -32,9 +33,9 @@ def outlook(prepared: Prepared, folder: Path) -> Outlook:
     """Look at a run directory, if there is one yet, and bound the time of what is missing in it.
 
     Raises:
-        StoreError and its kin: the folder holds a run that cannot be read.
+        StoreError and its kin: the folder holds a run that cannot be read, or was started with something else.
     """
-    finished = _finished(folder)
+    finished = _finished(prepared, folder)
     config = prepared.header.config
     seconds: dict[str, float] = {}
     left = 0
@@ -46,8 +47,9 @@ def outlook(prepared: Prepared, folder: Path) -> Outlook:
     return Outlook(seconds, left, len(prepared.chosen) * len(stages(config)))
 
 
-def _finished(folder: Path) -> set[str]:
+def _finished(prepared: Prepared, folder: Path) -> set[str]:
     if not (folder / DATABASE_NAME).exists():
         return set()
     with RunReader(folder) as run:
+        refuse_differing(folder, run.header.model_dump(mode="json"), prepared.header.model_dump(mode="json"))
         return run.finished_units()

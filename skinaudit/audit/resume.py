@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
+
+from skinaudit.audit.failures import RunDiffers
 
 #: Keys of the environment that decide results (one frozen batch shape: threads, device class and precision with it).
 DECIDING_ENVIRONMENT = ("threads", "device class", "precision")
@@ -39,6 +42,20 @@ def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[st
         if was != now:
             phrases.append(f"{_name(key)} was {_words(key, was)}, now {_words(key, now)}")
     return phrases
+
+
+def refuse_differing(folder: Path, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+    """Let a run go on only when nothing that decides its results has changed.
+
+    Raises:
+        RunDiffers: something has; the message names each thing.
+    """
+    found = differences(old, new)
+    if found:
+        raise RunDiffers(
+            f"{folder} holds a run that was started differently: {'; '.join(found)}."
+            " Give what it was started with, or another folder"
+        )
 
 
 def _deciding(header: Mapping[str, object]) -> dict[str, object]:

@@ -16,12 +16,12 @@ from typing import Self
 from skinaudit.audit.artifacts import artifact_path, locate, make_folder, sweep, write_durably
 from skinaudit.audit.chain import Detail, Event, canonical_json, content_digest, next_event, sha256_of
 from skinaudit.audit.database import DATABASE_NAME, Database, Row, unfinished_files
-from skinaudit.audit.failures import AlreadyStored, NotARun, RunDiffers, one_line_for
+from skinaudit.audit.failures import AlreadyStored, NotARun, one_line_for
 from skinaudit.audit.integrity import CREATED, IMAGE, UNIT, named_artifacts
 from skinaudit.audit.lock import LOCK_NAME, RunLock
 from skinaudit.audit.reader import CLOSED, RunContents
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
-from skinaudit.audit.resume import differences
+from skinaudit.audit.resume import refuse_differing
 
 _OWN_KINDS = frozenset({CREATED, IMAGE, UNIT, CLOSED})
 _INSERT_EVENT = (
@@ -194,12 +194,7 @@ class RunStore(RunContents):
         return sweep(self.folder, self._committed_artifacts().keys())
 
     def _refuse_differing(self, header: RunHeader) -> None:
-        found = differences(json.loads(self._header_text()), header.model_dump(mode="json"))
-        if found:
-            raise RunDiffers(
-                f"{self.folder} holds a run that was started differently: {'; '.join(found)}."
-                " Give what it was started with, or another folder"
-            )
+        refuse_differing(self.folder, json.loads(self._header_text()), header.model_dump(mode="json"))
 
     def _commit(self, kind: str, unit: str, rows: Sequence[str], detail: Detail) -> None:
         committed = self._committed_digests(rows)

@@ -87,7 +87,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         words = getattr(error, "format_message", None)
         if words is None:
             raise
-        say_failure(f"{words()} See `{_command_of(error)} --help`.", ExitCode.USAGE, as_json="--json" in given)
+        # Newer typer lets pydantic check choices, and pydantic begins its messages like this.
+        message = str(words()).replace("Value error, ", "").rstrip(".")
+        say_failure(f"{message}. See `{_command_of(error)} --help`.", ExitCode.USAGE, as_json="--json" in given)
         return int(ExitCode.USAGE)
     return result if isinstance(result, int) else int(ExitCode.DONE)
 

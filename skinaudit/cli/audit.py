@@ -128,7 +128,7 @@ def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> R
     from skinaudit.audit.session import prepare
     from skinaudit.report.render import render
 
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to press Ctrl-C
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to press Ctrl-C
     try:
         with console.progress() as listener:
             prepared = prepare(request, listener)
@@ -142,6 +142,8 @@ def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> R
         raise CommandFailed(
             f"interrupted; what is done so far is kept in {folder}. To go on: {again}", ExitCode.INTERRUPTED
         ) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:

@@ -22,7 +22,7 @@ MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
     ExitCode.CONDITION_FAILED: "done, but a condition on the result failed (no command sets conditions yet)",
     ExitCode.USAGE: "usage: an option or argument cannot be as given; also --device cuda without a CUDA GPU",
-    ExitCode.INPUT_UNUSABLE: "input unusable: images, labels, id key or calibration file; or an output cannot be written",
+    ExitCode.INPUT_UNUSABLE: "input unusable: images, labels, id key, calibration file; or an output cannot be written",
     ExitCode.MODEL_REFUSED: "model refused: missing, incomplete, not readable as data, or of no use to an interpreter",
     ExitCode.INTERRUPTED: "interrupted: the run is not finished, the same command again goes on",
     ExitCode.RUN_REFUSED: "run directory refused: other settings, in use, damaged, no run, or not writable",

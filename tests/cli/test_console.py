@@ -1,0 +1,77 @@
+"""Output for people: plain text outside a terminal, colour in one, nothing from outside obeyed."""
+
+from __future__ import annotations
+
+import json
+import sys
+from io import StringIO
+
+import pytest
+
+from skinaudit.cli.console import Console, is_interactive
+
+
+class Terminal(StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.fixture
+def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+    stream = Terminal()
+    monkeypatch.setattr(sys, "stdout", stream)
+    monkeypatch.setattr(sys, "stderr", stream)
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm-256color")
+    return stream
+
+
+def test_a_table_outside_a_terminal_is_aligned_text(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().table(("Name", "Value"), [("a", "1"), ("bcdefg", "22")], gaps=[1])
+    assert capsys.readouterr().out == "Name    Value\na       1\n\nbcdefg  22\n"
+
+
+def test_pairs_have_no_heading(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().pairs([("Model", "tiny"), ("", "[red]not markup[/red]")])
+    assert capsys.readouterr().out == "Model  tiny\n       [red]not markup[/red]\n"
+
+
+def test_a_long_cell_is_not_folded_outside_a_terminal(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().pairs([("x", "word " * 40 + "end")])
+    assert capsys.readouterr().out.count("\n") == 1
+
+
+def test_a_terminal_gets_colour_and_no_color_takes_it_away(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert is_interactive()
+    Console().table(("Name",), [("a",)])
+    assert "\x1b[1m" in terminal.getvalue()
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not is_interactive()
+
+
+def test_text_from_outside_cannot_steer_a_terminal(terminal: Terminal) -> None:
+    console = Console()
+    console.say("file\x1b]0;title\x07")
+    console.table(("Name",), [("\x1b[2Jgone",)])
+    assert "\x1b]0" not in terminal.getvalue()
+    assert "\x1b[2J" not in terminal.getvalue()
+
+
+def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
+    console = Console(as_json=True)
+    console.say("for people")
+    console.table(("Name",), [("a",)])
+    console.document({"value": "µ"})
+    printed = capsys.readouterr()
+    assert json.loads(printed.out) == {"value": "µ"}
+    assert "for people" in printed.err
+    assert "Name" in printed.err
+
+
+def test_no_document_without_json(capsys: pytest.CaptureFixture[str]) -> None:
+    Console().document({"value": 1})
+    assert capsys.readouterr().out == ""

@@ -1,0 +1,69 @@
+"""How the text of options is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import typer
+
+from skinaudit.classifier.classifier import shipped_models
+from skinaudit.classifier.refusal import ModelRefused
+from skinaudit.cli.console import Console
+from skinaudit.cli.options import (
+    default_run_folder,
+    find_model,
+    labels_for,
+    read_epsilon,
+    read_interpreters,
+    thread_count,
+)
+
+
+@pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.031", 0.031), (" 1/255 ", 1 / 255)])
+def test_epsilon_is_a_fraction_or_a_decimal(text: str, value: float) -> None:
+    assert read_epsilon(text) == value
+
+
+@pytest.mark.parametrize("text", ["8", "0", "-1/255", "65/255", "1/0", "eight", "", "nan", "inf", "1e999"])
+def test_any_other_epsilon_is_a_usage_error(text: str) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_epsilon(text)
+
+
+def test_interpreters_are_a_list_with_commas() -> None:
+    assert read_interpreters("grad, CAM,grad,") == ("grad", "cam")
+
+
+@pytest.mark.parametrize("text", ["cam,lime", "", ","])
+def test_an_unknown_interpreter_or_none_is_a_usage_error(text: str) -> None:
+    with pytest.raises(typer.BadParameter, match="there are cam, grad"):
+        read_interpreters(text)
+
+
+def test_a_model_is_a_folder_or_a_shipped_name(bundle: Path) -> None:
+    assert find_model(str(bundle)) == bundle
+    for name, path in shipped_models().items():
+        assert find_model(name) == path
+    with pytest.raises(ModelRefused, match="no such bundle folder"):
+        find_model("no-such-model")
+
+
+def test_labels_in_the_folder_are_found_and_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert labels_for(photos, None, Console()) == photos / "labels.csv"
+    assert "labels.csv" in capsys.readouterr().err
+    assert labels_for(photos, Path("other.csv"), Console()) == Path("other.csv")
+
+
+def test_missing_labels_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert labels_for(tmp_path, None, Console()) is None
+    assert "No labels" in capsys.readouterr().err
+
+
+def test_the_default_run_folder_depends_on_model_and_images_alone() -> None:
+    assert default_run_folder(Path("a/model"), Path("b/photos/")) == Path("skinaudit-runs/model-photos")
+
+
+def test_threads_default_to_the_processors_that_may_be_used() -> None:
+    assert thread_count(3) == 3
+    assert thread_count(None) >= 1
