@@ -139,9 +139,8 @@ def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> R
             run_audit(prepared, folder, listener)
         return render(folder)
     except KeyboardInterrupt:
-        raise CommandFailed(
-            f"interrupted; what is done so far is kept in {folder}. To go on: {again}", ExitCode.INTERRUPTED
-        ) from None
+        kept = f"what is done so far is kept in {folder}" if folder.exists() else "no attack had begun"
+        raise CommandFailed(f"interrupted; {kept}. To go on: {again}", ExitCode.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
 

@@ -17,7 +17,7 @@ from rich.text import Text
 from skinaudit.cli.console import duration, printable
 
 #: Seconds between two lines about one stage.
-_LINE_EVERY = 20.0
+LINE_EVERY = 20.0
 
 
 class Listener(Protocol):
@@ -56,12 +56,17 @@ class _Stage:
         return self.done >= self.total
 
     def left(self) -> str:
-        """Time left in words: by what units took so far, before the first one by the bound; empty when unknown."""
+        """Time left in words: by what units took so far, and no longer than the bound; empty when unknown."""
         elapsed = time.monotonic() - self.begun
         new = self.done - self.before
+        ahead = None if self.bound is None else self.bound - elapsed
         if new > 0:
-            return f"about {duration(elapsed / new * (self.total - self.done))} left"
-        return "" if self.bound is None or self.bound <= elapsed else f"at most {duration(self.bound - elapsed)} left"
+            # The first units of a batch come late and the others soon after, so a bound that still holds is nearer.
+            rate = elapsed / new * (self.total - self.done)
+            return f"about {duration(min(rate, ahead) if ahead and ahead > 0 else rate)} left"
+        if ahead is None:
+            return ""
+        return f"at most {duration(ahead)} left" if ahead > 0 else "slower than forecast"
 
 
 class _Stages(ABC):
@@ -132,7 +137,7 @@ class PlainProgress(_Stages):
         now = time.monotonic()
         if found.finished:
             typer.echo(f"{found.title}: done in {duration(now - found.begun)}", err=True)
-        elif now - found.told >= _LINE_EVERY:
+        elif now - found.told >= LINE_EVERY:
             found.told = now
             typer.echo(f"{found.title}: {found.done} of {found.total}, {found.left()}", err=True)
 
@@ -154,7 +159,10 @@ class _TimeLeft(ProgressColumn):
         if stage is None:
             return Text("")
         if stage.finished:
-            return Text(f"done in {duration(task.elapsed)}" if task.elapsed else "done", style="dim")
+            return Text(
+                "nothing left to do" if stage.before >= stage.total else f"done in {duration(task.finished_time or 0)}",
+                "dim",
+            )
         return Text(stage.left(), style="cyan")
 
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from skinaudit.report.render import Rendered
     from skinaudit.report.results import InterpreterResult, Rate, Report
 
-HEADS = ("Map", "Attack or control", "Images", "Diagnosis changed", "Map kept", "Both at once")
+HEADS = ("Map", "Change", "n", "Diagnosis changed", "Map kept", "Both at once")
 
 
 def result_rows(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[int]]:
@@ -33,6 +33,8 @@ def show_result(console: Console, rendered: Rendered) -> None:
     console.say()
     if rows:
         console.table(heads, rows, gaps=gaps)
+        if any(arm.joint.value is None for result in rendered.report.interpreters for arm in result.arms):
+            console.say("Where no share is stated, there are too few images to say how often.")
     console.say()
     console.say(rendered.report.verdict)
     console.say(rendered.report.verdict_detail)
@@ -80,4 +82,4 @@ def _cell(rate: Rate) -> str:
     from skinaudit.report.wording import rate_cell
 
     figure, below = rate_cell(rate)
-    return f"{figure} ({below})"
+    return figure if rate.value is None else f"{figure} ({below})"

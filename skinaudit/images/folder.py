@@ -20,7 +20,7 @@ _IMAGE_SUFFIXES = (
 )
 
 #: What lies beside images and is none: passed over without a word.
-_COMPANION_SUFFIXES = frozenset({".csv", ".md", ".txt", ".json"})
+_COMPANION_SUFFIXES = frozenset({".csv", ".json", ".md", ".py", ".txt"})
 _COMPANION_NAMES = frozenset({"readme", "license", "licence", "notice", "thumbs.db", "desktop.ini"})
 
 _MAX_LABEL_BYTES = 64 * 2**20

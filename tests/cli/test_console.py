@@ -18,13 +18,13 @@ class Terminal(StringIO):
         return True
 
 
-@pytest.fixture
-def terminal(monkeypatch: pytest.MonkeyPatch) -> Terminal:
+def open_terminal(patch: pytest.MonkeyPatch) -> Terminal:
+    """Put a terminal in place of both streams; in the test itself, because pytest sets them anew before it."""
     stream = Terminal()
-    monkeypatch.setattr(sys, "stdout", stream)
-    monkeypatch.setattr(sys, "stderr", stream)
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm-256color")
+    patch.setattr(sys, "stdout", stream)
+    patch.setattr(sys, "stderr", stream)
+    patch.delenv("NO_COLOR", raising=False)
+    patch.setenv("TERM", "xterm-256color")
     return stream
 
 
@@ -43,9 +43,8 @@ def test_a_long_cell_is_not_folded_outside_a_terminal(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out.count("\n") == 1
 
 
-def test_a_terminal_gets_colour_and_no_color_takes_it_away(
-    terminal: Terminal, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_terminal_gets_colour_and_no_color_takes_it_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
     assert is_interactive()
     Console().table(("Name",), [("a",)])
     assert "\x1b[1m" in terminal.getvalue()
@@ -53,7 +52,8 @@ def test_a_terminal_gets_colour_and_no_color_takes_it_away(
     assert not is_interactive()
 
 
-def test_text_from_outside_cannot_steer_a_terminal(terminal: Terminal) -> None:
+def test_text_from_outside_cannot_steer_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
     console = Console()
     console.say("file\x1b]0;title\x07")
     console.table(("Name",), [("\x1b[2Jgone",)])

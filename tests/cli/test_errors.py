@@ -33,9 +33,7 @@ def _code(error: BaseException, *, as_json: bool = False) -> int:
         (ValueError("x"), 7),
     ],
 )
-def test_each_kind_of_failure_has_its_code(
-    error: BaseException, code: int, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_each_kind_of_failure_has_its_code(error: BaseException, code: int, capsys: pytest.CaptureFixture[str]) -> None:
     assert _code(error) == code
     assert capsys.readouterr().err.count("\n") == 1
 
@@ -47,9 +45,7 @@ def test_a_bug_is_called_one_and_names_its_type(capsys: pytest.CaptureFixture[st
     assert "Traceback" not in line
 
 
-def test_a_traceback_for_those_who_ask(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_traceback_for_those_who_ask(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(TRACEBACK, "1")
     _code(ZeroDivisionError("x"))
     assert "Traceback" in capsys.readouterr().err

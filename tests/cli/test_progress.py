@@ -7,6 +7,7 @@ from io import StringIO
 
 import pytest
 
+from skinaudit.cli import progress
 from skinaudit.cli.progress import LiveProgress, PlainProgress
 
 
@@ -36,18 +37,27 @@ def test_a_counter_is_a_stage_of_its_own(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.splitlines() == ["Reading: 0 of 2", "Reading: done in 1 s"]
 
 
-def test_a_line_between_comes_once_in_a_while_with_time_left(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    now = 100.0
-    monkeypatch.setattr("time.monotonic", lambda: now)
+def test_lines_between_tell_the_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
     with PlainProgress() as listener:
         listener.begin("cam", "ADV² on CAM", 10, 0)
-        now = 130.0
         listener.advance("cam", 2)
-        now = 131.0
-        listener.advance("cam", 1)
-    assert capsys.readouterr().err.splitlines()[1:] == ["ADV² on CAM: 2 of 10, about 2 min left"]
+    assert capsys.readouterr().err.splitlines()[1:] == ["ADV² on CAM: 2 of 10, about 1 s left"]
+
+
+def test_a_stage_that_takes_longer_than_its_bound_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainProgress() as listener:
+        listener.expect({"cam": -1.0})
+        listener.begin("cam", "ADV² on CAM", 10, 0)
+    assert capsys.readouterr().err == "ADV² on CAM: 0 of 10, slower than forecast\n"
+
+
+def test_lines_between_are_rare(capsys: pytest.CaptureFixture[str]) -> None:
+    with PlainProgress() as listener:
+        listener.begin("cam", "ADV² on CAM", 10, 0)
+        for _ in range(9):
+            listener.advance("cam", 1)
+    assert capsys.readouterr().err == "ADV² on CAM: 0 of 10\n"
 
 
 def test_bars_show_count_and_time(monkeypatch: pytest.MonkeyPatch) -> None:
