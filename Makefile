@@ -21,7 +21,6 @@ MAKEFLAGS += --no-print-directory
 
 demo: $(VENV)/installed check-torchvision
 	@$(BIN)/skinaudit audit $(MODEL) sample_data --preset quick --out $(DEMO)
-	@echo "$(CURDIR)/$(DEMO)/report.pdf"
 
 test: $(VENV)/installed-dev check-torchvision lint
 	@$(BIN)/python -m pytest tests skinaudit --doctest-modules --cov --cov-report= --cov-fail-under=90

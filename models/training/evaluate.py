@@ -1,10 +1,10 @@
 """Measure a finished bundle on a test folder, once, through the product's own path.
 
-    python models/training/evaluate.py --model BUNDLE --images DIR --labels CSV [--write [BUNDLE]] [--prefix TEXT]
+    python models/training/evaluate.py --model BUNDLE --images DIR --labels CSV [--write]
 
 Prints JSON: accuracy, balanced accuracy, recall and AUC of each class, calibration error, and the share of all images
 whose class changes under JPEG 90 and under ±2/255 noise. ``--write`` puts the figures into metadata.json and the model
-card of the bundle (or of another one: the comparison model's figures go there with ``--prefix without_drawn_``).
+card of the bundle.
 """
 
 from __future__ import annotations
@@ -96,11 +96,10 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="bundle folder")
     parser.add_argument("--images", type=Path, required=True, help="test folder")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--write", type=Path, nargs="?", const=Path(), help="write into this bundle (default: --model)")
-    parser.add_argument("--prefix", default="", help="before every figure's name")
+    parser.add_argument("--write", action="store_true", help="put the figures into the bundle")
     parser.add_argument("--first", type=int, help="only so many images, to try the script")
     arguments = parser.parse_args()
-    if arguments.first and arguments.write is not None:
+    if arguments.first and arguments.write:
         parser.error("--first measures a part of the test folder; such figures are not written")
     torch.set_num_threads(2)
     classifier = load_classifier(arguments.model)
@@ -109,9 +108,8 @@ def main() -> None:
     begun = time.monotonic()
     found = figures(classifier, measure_pictures(classifier, files), labels)
     print(json.dumps({**found, "seconds": round(time.monotonic() - begun, 1)}, indent=2))
-    if arguments.write is not None:
-        bundle = arguments.model if arguments.write == Path() else arguments.write
-        write_measured(bundle, {arguments.prefix + key: value for key, value in found.items()})
+    if arguments.write:
+        write_measured(arguments.model, found)
 
 
 if __name__ == "__main__":

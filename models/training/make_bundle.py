@@ -1,7 +1,6 @@
 """Turn a training checkpoint into the complete MONAI bundle that ships with the project.
 
-    python models/training/make_bundle.py --checkpoint RUN_DIR/epoch-11.pt --out models/isic2018-efficientnet-lite0 \
-        [--drawn-images N]
+    python models/training/make_bundle.py --checkpoint RUN_DIR/epoch-11.pt --out models/isic2018-efficientnet-lite0
 
 The averaged weights of the checkpoint are written as safetensors; the other files come from ``template/``. Figures and
 drift thresholds that were measured on other weights are dropped; on the same weights they stay.
@@ -24,11 +23,6 @@ from skinaudit.classifier.classifier import load_classifier
 from skinaudit.classifier.refusal import ModelRefused
 
 TEMPLATE = Path(__file__).resolve().parent / "template"
-_NO_DRAWN = "Only photographs were used for training."
-_DRAWN = (
-    "{count} images drawn by `sample_data/generator` (other seeds than the sample images, marked as drawn) were mixed "
-    "into training as about 6 % of the samples, so that the sample images can show the tool without patient data."
-)
 
 
 def read_averaged(checkpoint: Path) -> dict[str, Tensor]:
@@ -42,14 +36,13 @@ def release(package: str) -> str:
     return version(package).split("+")[0]
 
 
-def metadata(drawn_images: int, measured: dict[str, float]) -> dict[str, object]:
+def metadata(measured: dict[str, float]) -> dict[str, object]:
     """The template's metadata with the installed versions and what is known of these weights."""
     content = json.loads((TEMPLATE / "metadata.json").read_text(encoding="utf-8"))
     content["monai_version"] = release("monai")
     content["pytorch_version"] = release("torch")
     content["numpy_version"] = release("numpy")
     content["required_packages_version"] = {name: release(name) for name in content["required_packages_version"]}
-    content["skinaudit"]["drawn_training_images"] = drawn_images
     content["skinaudit"]["measured"] = measured
     content["eval_metrics"] = measured
     return dict(content)
@@ -64,7 +57,7 @@ def known_measures(out: Path) -> tuple[str, dict[str, float]]:
     return classifier.digest, dict(classifier.bundle.declared)
 
 
-def make_bundle(checkpoint: Path, out: Path, drawn_images: int) -> str:
+def make_bundle(checkpoint: Path, out: Path) -> str:
     """Write the bundle and give the digest of its tensors as the product's own loader sees them."""
     old_digest, old_measured = known_measures(out)
     for folder in ("configs", "models", "docs"):
@@ -73,14 +66,13 @@ def make_bundle(checkpoint: Path, out: Path, drawn_images: int) -> str:
     (out / "models" / "model.safetensors").chmod(0o644)  # safetensors leaves it readable by its owner alone
     shutil.copyfile(TEMPLATE / "LICENSE", out / "LICENSE")
     shutil.copyfile(TEMPLATE / "inference.json", out / "configs" / "inference.json")
-    write_json(out / "configs" / "metadata.json", metadata(drawn_images, {}))
+    write_json(out / "configs" / "metadata.json", metadata({}))
     digest = load_classifier(out).digest
     measured = old_measured if digest == old_digest else {}
     if digest != old_digest:
         (out / "skinaudit" / "calibration.json").unlink(missing_ok=True)
-    write_json(out / "configs" / "metadata.json", metadata(drawn_images, measured))
-    drawn = _DRAWN.format(count=drawn_images) if drawn_images else _NO_DRAWN
-    card = (TEMPLATE / "README.md").read_text(encoding="utf-8").replace("{drawn}", drawn)
+    write_json(out / "configs" / "metadata.json", metadata(measured))
+    card = (TEMPLATE / "README.md").read_text(encoding="utf-8")
     (out / "docs" / "README.md").write_text(fill_measured(card, measured), encoding="utf-8")
     return digest
 
@@ -89,9 +81,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--checkpoint", type=Path, required=True, help="epoch-NN.pt of train_isic2018.py")
     parser.add_argument("--out", type=Path, required=True, help="bundle folder, made or updated")
-    parser.add_argument("--drawn-images", type=int, default=0, help="how many drawn images took part in training")
     arguments = parser.parse_args()
-    print(make_bundle(arguments.checkpoint, arguments.out, arguments.drawn_images))
+    print(make_bundle(arguments.checkpoint, arguments.out))
 
 
 if __name__ == "__main__":

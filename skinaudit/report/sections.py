@@ -68,12 +68,12 @@ def object_under_test(report: Report) -> list[Flowable]:
         ("Tensor digest (SHA-256)", model.tensor_digest),
         ("Configuration digest (SHA-256)", model.config_digest),
         ("Input", f"{width} × {height} pixels, RGB"),
-        ("Pre-processing", "; ".join(_capped(model.preprocessing)) or "none declared"),
+        ("Pre-processing", "; ".join(_capped(model.preprocessing, 240)) or "none declared"),
         ("Parts of the configuration ignored", "; ".join(_capped(model.ignored)) or "none"),
         ("Licence", model.licence),
     ]
     if model.declared:
-        declared = _capped([f"{name} {value:.3f}" for name, value in sorted(model.declared.items())])
+        declared = _capped(_declared(report), 240)
         rows.append(("Figures declared by its makers", f"{'; '.join(declared)} (not measured in this run)"))
     return [terms(rows)]
 
@@ -231,8 +231,22 @@ def _signatures() -> Table:
     return Table([row], colWidths=[width, gap, width, gap, width], spaceBefore=34, style=TableStyle(commands))
 
 
-def _capped(parts: Sequence[str]) -> list[str]:
-    shown = [part if len(part) <= 120 else f"{part[:119]}…" for part in parts[:MOST_ROWS]]
+def _declared(report: Report) -> list[str]:
+    """Declared figures, those that end in a class name gathered in one line for each kind."""
+    single: list[str] = []
+    by_kind: dict[str, list[str]] = {}
+    for name, value in sorted(report.header.model.declared.items()):
+        text = f"{value:.0f}" if value == int(value) and value > 1 else f"{value:.3f}"
+        kind, _, last = name.rpartition("_")
+        if last in report.header.model.classes:
+            by_kind.setdefault(kind, []).append(f"{last} {text}")
+        else:
+            single.append(f"{name.replace('_', ' ')} {text}")
+    return [*single, *(f"{kind.replace('_', ' ')}: {', '.join(parts)}" for kind, parts in by_kind.items())]
+
+
+def _capped(parts: Sequence[str], longest: int = 120) -> list[str]:
+    shown = [part if len(part) <= longest else f"{part[: longest - 1]}…" for part in parts[:MOST_ROWS]]
     return [*shown, f"and {len(parts) - MOST_ROWS} more (all in report.json)"] if len(parts) > MOST_ROWS else shown
 
 

@@ -61,7 +61,9 @@ def test_batch_shape_of_reading_does_not_matter(classifier: Classifier) -> None:
 
 def test_misclassified_images_do_not_count(classifier: Classifier) -> None:
     wrong = [
-        CalibrationImage(image.shown, image.seed, label=(int(classifier(image.shown[None].float() / 255).argmax()) + 1) % 3)
+        CalibrationImage(
+            image.shown, image.seed, label=(int(classifier(image.shown[None].float() / 255).argmax()) + 1) % 3
+        )
         for image in images(classifier, 3)
     ]
     with pytest.raises(CalibrationError, match="gets none of them right"):
