@@ -164,7 +164,7 @@ def sampling_weights(labels: Tensor, settings: Settings) -> Tensor:
 
 
 def learning_rate(epoch: float, settings: Settings) -> float:
-    """Warm-up, cosine towards the horizon, then a linear way down to 2 % at the last epoch (``epoch`` counts from 0)."""
+    """Warm-up, cosine towards the horizon, then a linear way down to 2 % at the last epoch (``epoch`` starts at 0)."""
     warm = settings.horizon * 0.06
 
     def cosine(at: float) -> float:
@@ -285,7 +285,8 @@ def main() -> None:
         [row for row in read_rows(arguments.data) if row["split"] == "train"], settings
     )
     if arguments.export_validation:
-        return export_validation(validation_rows, arguments.data, arguments.export_validation)
+        export_validation(validation_rows, arguments.data, arguments.export_validation)
+        return
     train = load(train_rows, arguments.data / "train")
     validation = load(validation_rows, arguments.data / "train")
     print(f"train {len(train_rows)}, validation {len(validation_rows)}:", end=" ")

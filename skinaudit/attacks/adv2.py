@@ -5,8 +5,8 @@ PGD is the same with λ = 0. Every quantity is per image; no sum over the batch 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Protocol, Self
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as functional
@@ -22,15 +22,6 @@ class Goal:
 
     target_class: Tensor  # (N,) int64
     target_map: Tensor  # (N,h,w) in [0,1]; (N,0,0) when the map plays no part
-
-    def take(self, rows: Tensor) -> Self:
-        """The goals of these rows."""
-        return replace(self, **{field.name: getattr(self, field.name)[rows] for field in fields(self)})
-
-    def put(self, rows: Tensor, new: Self) -> Self:
-        """The same goals with ``new`` at these rows."""
-        values = {f.name: getattr(self, f.name).index_copy(0, rows, getattr(new, f.name)) for f in fields(self)}
-        return replace(self, **values)
 
 
 @dataclass(frozen=True)

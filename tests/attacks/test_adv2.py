@@ -173,17 +173,6 @@ def test_evaluation_leaves_nothing_behind(case: Case) -> None:
     assert torch.equal(x, batch())
 
 
-def test_goals_can_be_taken_and_put_by_row() -> None:
-    goal = Goal(TARGET, torch.arange(12.0).view(3, 2, 2))
-    rows = torch.tensor([2, 0])
-    part = goal.take(rows)
-    assert part.target_class.tolist() == [1, 0]
-    changed = goal.put(torch.tensor([1]), Goal(torch.tensor([7]), torch.full((1, 2, 2), 9.0)))
-    assert changed.target_class.tolist() == [0, 7, 1]
-    assert changed.target_map[:, 0, 0].tolist() == [0, 9, 8]
-    assert goal.target_class.tolist() == [0, 2, 1]
-
-
 def test_objectives_follow_attack_and_interpreter() -> None:
     network = small_network()
     assert isinstance(objective_for("pgd", network, None), ClassObjective)
