@@ -62,10 +62,10 @@ class Budget(Frozen):
 #: The only place where presets are numbers; ``--help`` and the report print them from here.
 PRESETS: dict[Preset, Budget] = {
     Preset.QUICK: Budget(
-        images=16, pgd_steps=20, cam_steps=50, grad_steps=60, warm_steps=10, controls=1, early_stop=True
+        images=16, pgd_steps=20, cam_steps=40, grad_steps=60, warm_steps=10, controls=1, early_stop=True
     ),
     Preset.STANDARD: Budget(
-        images=200, pgd_steps=40, cam_steps=50, grad_steps=80, warm_steps=10, controls=1, early_stop=True
+        images=200, pgd_steps=40, cam_steps=40, grad_steps=80, warm_steps=10, controls=1, early_stop=True
     ),
     Preset.THOROUGH: Budget(
         images=None, pgd_steps=100, cam_steps=300, grad_steps=300, warm_steps=15, controls=3, early_stop=False

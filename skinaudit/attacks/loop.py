@@ -186,7 +186,9 @@ class Loop:
     def _finished(self, slots: _Slots, occupants: list[Task | None]) -> list[tuple[int, Task, str]]:
         """Rows that are done and why. The only place where the host reads the device."""
         settings = self._settings
-        idle = slots.step - 1 - slots.progress_step
+        # Counted from the middle of the schedule on: before, the steps are still too large to settle.
+        settled = max(settings.warm_steps, settings.steps // 2)
+        idle = slots.step - slots.progress_step.clamp(min=settled)
         table = torch.stack([slots.step.float(), slots.reached.float(), idle.float()]).cpu()
         done = []
         for row, task in enumerate(occupants):
@@ -200,7 +202,6 @@ class Loop:
             elif (
                 settings.early_stop
                 and self._objective.matches_map
-                and step > settings.warm_steps + settings.patience
                 and stalled >= settings.patience
             ):
                 done.append((row, task, "no improvement"))
