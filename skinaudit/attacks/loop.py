@@ -199,11 +199,7 @@ class Loop:
                 done.append((row, task, "target reached"))
             elif step >= settings.steps:
                 done.append((row, task, "steps used up"))
-            elif (
-                settings.early_stop
-                and self._objective.matches_map
-                and stalled >= settings.patience
-            ):
+            elif settings.early_stop and self._objective.matches_map and stalled >= settings.patience:
                 done.append((row, task, "no improvement"))
         return done
 
