@@ -23,7 +23,7 @@ demo: $(VENV)/installed check-torchvision
 	@$(BIN)/skinaudit audit $(MODEL) sample_data --preset quick --out $(DEMO)
 
 test: $(VENV)/installed-dev check-torchvision lint
-	@$(BIN)/python -m pytest tests skinaudit --doctest-modules --cov --cov-report= --cov-fail-under=90
+	@$(BIN)/python -m pytest tests skinaudit -n 2 --dist loadscope --doctest-modules --cov --cov-report= --cov-fail-under=90
 	@SKINAUDIT="$(CURDIR)/$(BIN)/skinaudit" bash .ci/first_run $(MODEL) sample_data
 
 lint: $(VENV)/installed-dev

@@ -39,6 +39,8 @@ def build_bench(
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = load_classifier(model, device)
+    # Every method in a benchmark gets the same, faster order of memory; values are those of the product.
+    classifier.network.to(memory_format=torch.channels_last)
     thresholds = read_thresholds(classifier.bundle.calibration, classifier.digest)
     missing = [name for name in interpreters if name not in thresholds]
     if missing:

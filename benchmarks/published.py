@@ -233,7 +233,8 @@ def judged(
 
 def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path) -> list[Case]:
     """Cases of these photographs in their order; those already in the work folder are read, not made again."""
-    check_settings(work, settings_of(bench, name))
+    # Costs are in units of the same run, so it may have another thread count than ours.
+    check_settings(work, {key: value for key, value in settings_of(bench, name).items() if key != "threads"})
     size = bench.config.batch_size
     for start in range(0, len(chosen), size):
         todo = [one for one in chosen[start : start + size] if not (work / f"{one.stem}.json").exists()]

@@ -3,6 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from skinaudit.audit.records import Attack, ImageRecord, Record
+from skinaudit.report.cases import MOST_ROWS
 from skinaudit.report.findings import summarise
 from skinaudit.report.results import InterpreterResult, Report
 from tests.report.synthetic import SyntheticRun, header, probabilities, synthetic_run, verdict
@@ -129,7 +130,7 @@ def test_worst_case_is_looked_for_among_all_images_not_among_those_shown() -> No
     report = run([*records, sure])
     assert report.worst[0].image_id == "zz"
     assert "zz" not in {case.image_id for case in report.interpreters[0].cases}
-    assert report.interpreters[0].cases_text.startswith("12 of 61 images shown")
+    assert report.interpreters[0].cases_text.startswith(f"{MOST_ROWS} of 61 images shown")
 
 
 def test_order_of_records_changes_nothing(tmp_path: Path) -> None:
