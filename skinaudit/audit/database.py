@@ -8,7 +8,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from skinaudit.audit.artifacts import sync_folder
-from skinaudit.audit.failures import FREE_SPACE, MAKE_WRITABLE, TRY_AGAIN, RunCorrupt, StoreError, one_line_for
+from skinaudit.audit.failures import (
+    FREE_SPACE,
+    MAKE_WRITABLE,
+    TRY_AGAIN,
+    HalfWritten,
+    RunCorrupt,
+    StoreError,
+    one_line_for,
+)
 
 #: Name of the database inside a run directory.
 DATABASE_NAME = "run.sqlite"
@@ -192,7 +200,7 @@ def _in_words(path: Path, name: str, message: str) -> StoreError | None:
     if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
         return RunCorrupt(f"{path} is damaged: {message}; {_START_ANEW}")
     if name == "SQLITE_READONLY_ROLLBACK":
-        return StoreError(f"{path} was left in the middle of a write; run the audit command again, which repairs it")
+        return HalfWritten(f"{path} was left in the middle of a write; run the audit command again, which repairs it")
     problems = {
         "SQLITE_FULL": f"cannot be written: the disk is full; {FREE_SPACE}",
         "SQLITE_READONLY": f"cannot be written: it is read-only; {MAKE_WRITABLE}",

@@ -23,6 +23,10 @@ class NotARun(StoreError):
     """The folder holds something else."""
 
 
+class HalfWritten(StoreError):
+    """A kill left the database in the middle of a write; opening it for writing repairs it."""
+
+
 class RunLocked(StoreError):
     """Another process is working on the run."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from skinaudit.audit.database import DATABASE_NAME
+from skinaudit.audit.failures import HalfWritten
 from skinaudit.audit.plan import forecast_seconds, stages
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.resume import refuse_differing
@@ -50,6 +51,9 @@ def outlook(prepared: Prepared, folder: Path) -> Outlook:
 def _finished(prepared: Prepared, folder: Path) -> set[str]:
     if not (folder / DATABASE_NAME).exists():
         return set()
-    with RunReader(folder) as run:
-        refuse_differing(folder, run.header.model_dump(mode="json"), prepared.header.model_dump(mode="json"))
-        return run.finished_units()
+    try:
+        with RunReader(folder) as run:
+            refuse_differing(folder, run.header.model_dump(mode="json"), prepared.header.model_dump(mode="json"))
+            return run.finished_units()
+    except HalfWritten:
+        return set()  # whoever opens it next for writing repairs it and compares then

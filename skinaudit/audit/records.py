@@ -90,10 +90,12 @@ class RunHeader(Frozen):
     created: str  # ISO 8601, UTC
     config: AuditConfig
     model: ModelCard
+    skipped_interpreters: dict[str, str] = {}  # asked for, but no use for this network: name -> why
     thresholds: tuple[DriftThreshold, ...]
-    threshold_origin: Literal["bundle", "calibrated in this run"]
+    threshold_origin: Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
     images_digest: str
     images_found: int
     labels_given: bool
+    labels_digest: str | None = None  # of (image id, label) pairs
     environment: dict[str, str]
     command: str  # how to recompute, without paths of this site

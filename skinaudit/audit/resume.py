@@ -16,6 +16,7 @@ _NAMES = {
     "model.config_digest": "the model's configuration (digest)",
     "images_digest": "the images (digest)",
     "labels_given": "labels given",
+    "labels_digest": "the labels (digest)",
     "config.threat.epsilon": "epsilon",
     "config.threat.norm": "norm of the attack",
     "config.threat.target": "target class rule",
@@ -65,6 +66,7 @@ def _deciding(header: Mapping[str, object]) -> dict[str, object]:
         "config": header.get("config"),
         "images_digest": header.get("images_digest"),
         "labels_given": header.get("labels_given"),
+        "labels_digest": header.get("labels_digest"),
         "threshold": _by_interpreter(header.get("thresholds")),
     }
     if isinstance(model, Mapping):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib.metadata
-import platform
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal, Protocol
@@ -19,6 +17,7 @@ from torch import Tensor
 from skinaudit import __version__
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.execute import Workbench
+from skinaudit.audit.origin import command, environment
 from skinaudit.audit.plan import Stage, forecast_seconds, stages
 from skinaudit.audit.records import ModelCard, RunHeader
 from skinaudit.audit.survey import Specimen, balanced_choice, derive, load_shown, survey
@@ -28,9 +27,9 @@ from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.config import AuditConfig
 from skinaudit.images.folder import read_labels
 from skinaudit.images.identity import digest_of_images, load_key
-from skinaudit.interpreters.base import Interpreter, build_interpreter
+from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable, build_interpreter
 
-Origin = Literal["bundle", "calibrated in this run"]
+Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
 #: Clean images that an uncalibrated model is calibrated on at most.
 CALIBRATION_IMAGES = 100
 
@@ -116,7 +115,11 @@ def prepare(request: AuditRequest, progress: Progress) -> Prepared:
     torch.set_num_threads(config.threads)
     classifier = load_classifier(request.model, device)
     labels = read_labels(request.labels, classifier.classes) if request.labels else {}
-    interpreters = interpreters_for(classifier, config.interpreters, device)
+    interpreters, skipped = _fitting(classifier, config.interpreters, device)
+    for name, reason in skipped.items():
+        progress.say(f"{name} is skipped: {reason}")
+    config = config.model_copy(update={"interpreters": tuple(interpreters)})
+    request = replace(request, config=config)
     judge = Judge(classifier, interpreters, config.batch_size, device)
     specimens = _survey(request, labels, progress)
     readable = [one for one in specimens if one.status == "readable"]
@@ -128,7 +131,7 @@ def prepare(request: AuditRequest, progress: Progress) -> Prepared:
     chosen = balanced_choice(usable, reference, config.budget.images)
     thresholds, origin = _thresholds(classifier, judge, config, usable, chosen, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
-    header = _header(request, classifier, specimens, thresholds, origin)
+    header = _header(request, classifier, specimens, thresholds, origin, skipped)
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench))
 
 
@@ -136,6 +139,26 @@ def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch
     """Build the interpreters; a grey image serves as the probe of the network's head."""
     probe = torch.full((1, 3, *classifier.input_size), 0.5, device=device)
     return {name: build_interpreter(name, classifier, probe) for name in names}
+
+
+def _fitting(
+    classifier: Classifier, names: Sequence[str], device: torch.device
+) -> tuple[dict[str, Interpreter], dict[str, str]]:
+    """The interpreters that fit the network, and why the others do not.
+
+    Raises:
+        InterpreterUnavailable: none fits.
+    """
+    built: dict[str, Interpreter] = {}
+    skipped: dict[str, str] = {}
+    for name in names:
+        try:
+            built |= interpreters_for(classifier, [name], device)
+        except InterpreterUnavailable as error:
+            skipped[name] = str(error)
+    if not built:
+        raise InterpreterUnavailable("; ".join(skipped.values()))
+    return built, skipped
 
 
 def _survey(request: AuditRequest, labels: Mapping[str, str], progress: Progress) -> list[Specimen]:
@@ -220,7 +243,9 @@ def _thresholds(
         advance=lambda count: progress.advance("calibrate", count),
     )
     found = stored | {threshold.interpreter: threshold for threshold in measured}
-    return {name: found[name] for name in config.interpreters}, "calibrated in this run"
+    reused = any(one.image_id in chosen for one in source)
+    origin: Origin = "calibrated on the attacked images" if reused else "calibrated in this run"
+    return {name: found[name] for name in config.interpreters}, origin
 
 
 def _header(
@@ -229,43 +254,25 @@ def _header(
     specimens: Sequence[Specimen],
     thresholds: Mapping[str, DriftThreshold],
     origin: Origin,
+    skipped: Mapping[str, str],
 ) -> RunHeader:
     config = request.config
-    options = (
-        f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size} --threads {config.threads}"
-    )
-    labels = " --labels LABELS" if request.labels else ""
     return RunHeader(
         run_id=uuid.uuid4().hex[:12],
         tool_version=__version__,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config=config,
         model=ModelCard(**asdict(classifier.card())),
+        skipped_interpreters=dict(skipped),
         thresholds=tuple(thresholds[name] for name in config.interpreters),
         threshold_origin=origin,
         images_digest=digest_of_images(one.image_id for one in specimens),
         images_found=len(specimens),
         labels_given=request.labels is not None,
+        labels_digest=digest_of_images(f"{one.image_id} {one.label}" for one in specimens) if request.labels else None,
         environment=environment(config),
-        command=f"skinaudit audit MODEL IMAGES{labels} --epsilon {config.threat.epsilon_levels}/255 "
-        f"--target {config.threat.target} --interpreters {','.join(config.interpreters)} {options}",
+        command=command(config, labels=request.labels is not None, id_key=request.id_key is not None),
     )
-
-
-def environment(config: AuditConfig) -> dict[str, str]:
-    """What the numbers depend on besides the settings."""
-    names = ("torch", "torchvision", "monai", "timm", "numpy", "pillow", "scikit-image", "scipy")
-    versions = {name: importlib.metadata.version(name) for name in names}
-    device = torch.cuda.get_device_name() if config.device == "cuda" else platform.machine()
-    return {
-        "python": platform.python_version(),
-        "system": platform.system(),
-        **versions,
-        "device": config.device,
-        "device name": device,
-        "threads": str(config.threads),
-        "precision": "fp32",
-    }
 
 
 def _seconds_per_pass(bench: Workbench) -> float:

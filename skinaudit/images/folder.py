@@ -19,6 +19,9 @@ _IMAGE_SUFFIXES = (
     *(".webp", ".gif", ".jp2", ".j2k", ".jxl", ".heic", ".heif", ".avif"),
 )
 
+#: The file by which a run directory below the images is known.
+RUN_MARK = "run.sqlite"
+
 #: What lies beside images and is none: passed over without a word.
 _COMPANION_SUFFIXES = frozenset({".csv", ".json", ".md", ".py", ".txt"})
 _COMPANION_NAMES = frozenset({"readme", "license", "licence", "notice", "thumbs.db", "desktop.ini"})
@@ -144,6 +147,8 @@ def _walk(folder: Path) -> Iterator[FoundFile]:
             relative = _printable(current.relative_to(folder))
             yield _found(current, relative, f"folder cannot be read: {error.strerror}")
             continue
+        if any(entry.name == RUN_MARK for entry in entries):
+            continue  # a run directory: its pictures are results, not photographs
         for entry in entries:
             path = Path(entry.path)
             if entry.name.startswith("."):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -22,6 +23,7 @@ from skinaudit.report.pictures import overlay
 
 #: White pixels between photograph and overlay.
 _GAP = 8
+_LONGEST_NAME = 120  # bytes of a file name; endings are added, and file systems stop at 255
 
 
 @dataclass(frozen=True)
@@ -108,4 +110,8 @@ def side_by_side(left: NDArray[np.uint8], right: NDArray[np.uint8]) -> NDArray[n
 def _place(out: Path, file: FoundFile, interpreter: str, class_name: str) -> Path:
     """Below ``out`` as the file lies in its folder; the class name is made safe for a file name."""
     safe = re.sub(r"[^A-Za-z0-9]+", "-", class_name).strip("-") or "class"
-    return out / Path(file.relative).parent / f"{Path(file.relative).name}.{interpreter}.{safe}"
+    name = Path(file.relative).name
+    if len(name.encode()) > _LONGEST_NAME:
+        # The end tells such files apart less often than the whole name does, so a digest of it goes along.
+        name = f"{name[:40]}-{hashlib.sha256(name.encode()).hexdigest()[:8]}"
+    return out / Path(file.relative).parent / f"{name}.{interpreter}.{safe[:40]}"

@@ -91,7 +91,10 @@ def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         ("Confidence held in the search", f"at least {HELD_CONFIDENCE:.2f}"),
         ("Seed", str(config.seed)),
         ("Batch shape, device, threads", f"{config.batch_size}, {config.device}, {config.threads}"),
-        ("Diagnosis changed", "the saved 8-bit image gets the target class from the unmodified fp32 model"),
+        (
+            "Diagnosis changed",
+            "ADV² and PGD: to the class they aim at; controls: to any other; saved 8-bit image, unmodified fp32 model",
+        ),
         ("Map kept", "L1 distance to the benign map and top-20 % overlap both within the limits below"),
         ("Joint success", "diagnosis changed and map kept, on the same saved image"),
         ("Unit of count", "the image; one with several control draws counts by its worst draw"),
@@ -113,6 +116,7 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         "Norms other than L∞, and geometric distortion, were not tested. Only this one radius was.",
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
+        *(f"{name.upper()} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
         "No detector or defence was placed before the model.",
         (
             "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from skinaudit.audit.failures import one_line_for
+from skinaudit.audit.failures import RunCorrupt, one_line_for
 from skinaudit.audit.reader import RunReader
 from skinaudit.report.findings import summarise
 from skinaudit.report.pdf import write_pdf
@@ -36,6 +36,9 @@ def render(run: Path, pdf: Path | None = None) -> Rendered:
     """
     pdf = run / "report.pdf" if pdf is None else pdf
     with RunReader(run) as view:
+        problems = view.verify_chain()
+        if problems:
+            raise RunCorrupt(f"{run}: the records are not those that the audit wrote: {problems[0]}")
         report = summarise(view)
         rendered = Rendered(report, pdf, pdf.with_suffix(".json"), run / "results.csv", run / "events.jsonl")
         with one_line_for(pdf, "written"):

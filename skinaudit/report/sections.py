@@ -101,7 +101,7 @@ def _class_table(report: Report) -> Flowable:
         rows.append(
             [
                 paragraph(f"{count.title} ({count.name})" if count.title != count.name else count.name, CELL, 120),
-                paragraph("malignant" if count.malignant else "benign", SMALL),
+                paragraph(_side(report, malignant=count.malignant), SMALL),
                 paragraph("–" if count.labelled is None else str(count.labelled), NUMBER),
                 paragraph(str(count.predicted), NUMBER),
                 paragraph(str(count.attacked), NUMBER),
@@ -137,15 +137,19 @@ def protocol(report: Report) -> list[Flowable]:
     ]
 
 
+_ORIGINS = {
+    "bundle": "They came with the model. Its makers chose the images; none should be among those attacked here.",
+    "calibrated in this run": "They were measured in this run, on images of this folder that were not attacked.",
+    "calibrated on the attacked images": "They were measured in this run on the unchanged images that were attacked "
+    "later, because there were no others: the limits fit these images better than new ones.",
+}
+
+
 def _drift_limits(report: Report) -> list[Flowable]:
     header = report.header
     if not header.thresholds:
         return [paragraph("No drift limit was available, so no map is called kept in this report.", BODY)]
-    origin = (
-        "They were measured in this run, on images that were not attacked."
-        if header.threshold_origin != "bundle"
-        else "They came with the model and were measured on other images than those attacked here."
-    )
+    origin = _ORIGINS[header.threshold_origin]
     head = ["Interpreter", "L1 at most", "Top-20 % IoU at least", "Images", "Pairs", "95th percentile of L1 by change"]
     rows: list[list[Flowable]] = [
         [paragraph(name, HEAD_RIGHT if 0 < place < 5 else HEAD) for place, name in enumerate(head)]
@@ -229,6 +233,13 @@ def _signatures() -> Table:
     ]
     commands += [("LEFTPADDING", (0, 0), (-1, -1), 0), ("TOPPADDING", (0, 0), (-1, -1), 3)]
     return Table([row], colWidths=[width, gap, width, gap, width], spaceBefore=34, style=TableStyle(commands))
+
+
+def _side(report: Report, *, malignant: bool) -> str:
+    """Malignant or benign; nothing where the model does not say of any class that it is malignant."""
+    if not report.header.model.malignant:
+        return "not stated"
+    return "malignant" if malignant else "benign"
 
 
 def _declared(report: Report) -> list[str]:

@@ -7,10 +7,13 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from skinaudit.audit.origin import command
+from skinaudit.audit.resume import differences
 from skinaudit.audit.session import NothingToAudit, Prepared, prepare
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
 from skinaudit.config import AuditConfig, ThreatModel
 from tests.audit.tiny_audit import Listener, photograph, request
+from tests.bundles import make_bundle
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +51,7 @@ def test_without_labels_the_prediction_is_the_reference(folder: Path) -> None:
 def test_an_uncalibrated_model_is_calibrated_first_and_says_so(folder: Path) -> None:
     listener = Listener()
     found = prepare(request(folder / "uncalibrated"), listener)
-    assert found.header.threshold_origin == "calibrated in this run"
+    assert found.header.threshold_origin == "calibrated on the attacked images"
     assert [one.interpreter for one in found.header.thresholds] == ["cam", "grad"]
     assert listener.stages["calibrate"][0] == listener.advanced["calibrate"]
     assert "spare" in listener.said[0]
@@ -106,6 +109,49 @@ def test_nothing_right_means_nothing_to_audit(folder: Path) -> None:
     labels.write_text("\n".join(["image,dx", *shifted[:7]]) + "\n")
     with pytest.raises(NothingToAudit, match="gets none of the 10 readable images right"):
         prepare(replace(asked, labels=labels), Listener())
+
+
+def test_an_interpreter_that_does_not_fit_is_skipped_with_a_reason(folder: Path) -> None:
+    asked = request(folder / "vit")
+    network = {
+        "_target_": "timm.create_model",
+        "model_name": "vit_tiny_patch16_224",
+        "pretrained": False,
+        "num_classes": 3,
+        "img_size": 32,
+    }
+    bundle = make_bundle(folder / "vit-bundle", network=network)
+    listener = Listener()
+    found = prepare(replace(asked, model=bundle, labels=None), listener)
+    assert found.header.config.interpreters == ("grad",)
+    assert "attention" in found.header.skipped_interpreters["cam"]
+    assert any("cam is skipped" in text for text in listener.said)
+
+
+def test_other_labels_are_other_runs(folder: Path) -> None:
+    asked = request(folder / "labels")
+    before = prepare(asked, Listener()).header
+    assert asked.labels is not None
+    rows = asked.labels.read_text().splitlines()
+    asked.labels.write_text("\n".join(rows[:-1]) + "\n")
+    after = prepare(asked, Listener()).header
+    assert any("labels" in text for text in differences(before.model_dump(mode="json"), after.model_dump(mode="json")))
+
+
+def test_the_recorded_command_gives_the_same_epsilon() -> None:
+    odd = AuditConfig(threat=ThreatModel(epsilon=0.031))
+    assert "--epsilon 0.031 " in command(odd, labels=True, id_key=True)
+    assert "--epsilon 8/255 " in command(AuditConfig(), labels=False, id_key=False)
+
+
+def test_a_run_below_the_images_is_not_audited(folder: Path) -> None:
+    asked = request(folder / "inside")
+    before = len(prepare(asked, Listener()).specimens)
+    run = asked.images / "run"
+    (run / "artifacts").mkdir(parents=True)
+    (run / "run.sqlite").write_bytes(b"")
+    (run / "artifacts" / "x.png").write_bytes((asked.images / "photo_00.png").read_bytes())
+    assert len(prepare(asked, Listener()).specimens) == before
 
 
 def test_forecast_grows_with_the_budget(prepared: Prepared) -> None:

@@ -148,7 +148,7 @@ def test_nothing_outside_a_page_is_drawn_by_long_names(tmp_path: Path) -> None:
 
 def test_a_run_in_which_nothing_succeeded_makes_a_whole_report(tmp_path: Path) -> None:
     texts = page_texts(pdf(synthetic_run(tmp_path, 14, succeed=False, interpreters=("cam",), pictures_of=2)))
-    assert "No diagnosis was changed by the attacks tried." in texts[0]
+    assert "No diagnosis was changed to the one that ADV² aimed at." in texts[0]
     assert "there is no case to show" in texts[1]
     assert all(len(text) > 150 for text in texts)
 

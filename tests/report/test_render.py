@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from skinaudit.audit.failures import NotARun, StoreError
+from skinaudit.audit.failures import NotARun, RunCorrupt, StoreError
 from skinaudit.audit.store import RunStore
 from skinaudit.report.render import render
 from skinaudit.report.twin import read_json
@@ -32,6 +34,15 @@ def test_all_forms_lie_in_the_run_and_equal_records_give_equal_bytes(tmp_path: P
     render(run)
     assert [path.read_bytes() for path in paths] == before
     assert not list(run.glob(".*.part"))
+
+
+def test_an_altered_run_gives_no_report(tmp_path: Path) -> None:
+    run = finished_run(tmp_path / "run")
+    with closing(sqlite3.connect(run / "run.sqlite")) as connection:
+        connection.execute("UPDATE records SET body = replace(body, 'true', 'false')")
+        connection.commit()
+    with pytest.raises(RunCorrupt, match="not those that the audit wrote"):
+        render(run)
 
 
 def test_the_pdf_may_lie_elsewhere(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ def worded_case(header: RunHeader, chosen: Chosen) -> Case:
 
 def _case_text(header: RunHeader, chosen: Chosen, before: str, after: str) -> str:
     if chosen.kind == "held":
-        return f"The attack did not reach its class: {before} stayed {after}."
+        stayed = f"{before} stayed" if before == after else f"{before} became {after}, which was not the class wanted"
+        return f"The attack did not reach its class: {stayed}."
     distances = chosen.adv2.to_target
     moved = f" (L1 {distances.l1:.3f}, top-20 % overlap {percent(distances.iou20)})" if distances else ""
     harm = "Malignancy missed: " if chosen.crosses_to_benign and header.labels_given else ""
@@ -55,7 +56,9 @@ def _case_caption(header: RunHeader, chosen: Chosen) -> str:
     distances = chosen.adv2.to_target
     moved = f": L1 {distances.l1:.3f}, overlap {percent(distances.iou20)}" if distances else ""
     if chosen.kind == "held":
-        return f"The diagnosis held{moved}."
+        adv2 = chosen.adv2
+        other = adv2.prediction is not None and adv2.prediction.index != adv2.source_class
+        return f"{'Another diagnosis than the one wanted' if other else 'The diagnosis held'}{moved}."
     what = "Malignancy missed" if chosen.crosses_to_benign and header.labels_given else "Diagnosis changed"
     if chosen.kind == "joint":
         return f"{what}, the map stayed{moved}."

@@ -35,9 +35,15 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Leve
         )
     return (
         "not changed",
-        "No diagnosis was changed by the attacks tried.",
-        f"{images(data.attacked)} attacked. That is no proof that none can be changed.",
+        "No diagnosis was changed to the one that ADV² aimed at.",
+        f"{images(data.attacked)} attacked.{_pgd_note(interpreters)} That is no proof that none can be changed.",
     )
+
+
+def _pgd_note(interpreters: Sequence[InterpreterResult]) -> str:
+    """PGD may succeed where ADV² does not; then the headline must not hide it."""
+    arms = [arm for result in interpreters if (arm := result.arm("pgd")) is not None and arm.flipped.successes]
+    return f" PGD, which ignores the map, reached its diagnosis in {rate_text(arms[0].flipped)}." if arms else ""
 
 
 def answers(interpreters: Sequence[InterpreterResult], worst: Sequence[Case]) -> tuple[Answer, ...]:

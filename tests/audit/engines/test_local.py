@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import io
+import shutil
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +12,7 @@ from PIL import Image
 
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
+from skinaudit.audit.outlook import outlook
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.session import Prepared, prepare
 from skinaudit.config import AuditConfig, ThreatModel
@@ -104,6 +108,23 @@ def test_a_finished_run_is_left_alone(prepared: Prepared, finished: Path) -> Non
     assert listener.advanced == {}
     with RunReader(finished) as run:
         assert run.closed_at == closed
+
+
+def test_a_run_left_in_the_middle_of_a_write_goes_on(prepared: Prepared, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    database = tmp_path / "run" / "run.sqlite"
+    with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+        connection.execute("PRAGMA cache_size = 1")  # so that changed pages reach the file before the transaction ends
+        connection.execute("BEGIN IMMEDIATE")
+        connection.executemany("INSERT INTO artifacts VALUES (?, ?)", [(f"{n:05}", "x" * 500) for n in range(500)])
+        for end in ("", "-journal"):
+            shutil.copy(f"{database}{end}", f"{tmp_path}/killed{end}")
+    for end in ("", "-journal"):
+        shutil.move(f"{tmp_path}/killed{end}", f"{database}{end}")
+    ahead = outlook(prepared, tmp_path / "run")
+    assert ahead.units_left == ahead.units
+    run_audit(prepared, tmp_path / "run", Listener())
+    assert outlook(prepared, tmp_path / "run").units_left == 0
 
 
 def test_other_settings_are_refused_by_name(prepared: Prepared, finished: Path) -> None:

@@ -1,0 +1,42 @@
+"""Where the numbers of a run come from: versions, machine, and the command that computes them again."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import platform
+
+import torch
+
+from skinaudit.config import AuditConfig
+
+
+def command(config: AuditConfig, *, labels: bool, id_key: bool) -> str:
+    """The command of a run, with words in capitals for the paths of a site."""
+    threat = config.threat
+    levels = threat.epsilon_levels
+    whole = abs(levels / 255 - threat.epsilon) < 1e-12
+    parts = ["skinaudit audit MODEL IMAGES"]
+    parts += ["--labels LABELS"] if labels else []
+    parts += [f"--interpreters {','.join(config.interpreters)}"]
+    parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)} --target {threat.target}"]
+    parts += [f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size}"]
+    parts += [f"--threads {config.threads} --device {config.device}"]
+    parts += ["--id-key KEY"] if id_key else []
+    parts += ["--show-file-names"] if config.show_file_names else []
+    return " ".join(parts)
+
+
+def environment(config: AuditConfig) -> dict[str, str]:
+    """What the numbers depend on besides the settings."""
+    names = ("torch", "torchvision", "monai", "timm", "numpy", "pillow", "scikit-image", "scipy")
+    versions = {name: importlib.metadata.version(name) for name in names}
+    device = torch.cuda.get_device_name() if config.device == "cuda" else platform.machine()
+    return {
+        "python": platform.python_version(),
+        "system": platform.system(),
+        **versions,
+        "device": config.device,
+        "device name": device,
+        "threads": str(config.threads),
+        "precision": "fp32",
+    }
