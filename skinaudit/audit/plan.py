@@ -11,8 +11,8 @@ from skinaudit.config import AuditConfig
 if TYPE_CHECKING:
     from skinaudit.audit.records import Attack
 
-#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. Measured on two
-#: networks they are close to these counts (docs/benchmarks.md); the forecast corrects them by what it measures.
+#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The step
+#: counts are a little above what was measured on three networks (docs/benchmarks.md); the others are estimates.
 _STEP_PASSES = {"cam": 1.1, "grad": 3.0}
 _EXPLAIN_PASSES = {"cam": 0.4, "grad": 1.0}
 _FORWARD_PASSES = 0.4
