@@ -114,11 +114,15 @@ def audit(
         folder = out or options.default_run_folder(bundle, images)
         request = AuditRequest(bundle, images, options.labels_for(images, labels, console), config, id_key)
         again = shlex.join(("skinaudit", *context.obj)) if isinstance(context.obj, tuple) else "the same command"
-        from skinaudit.cli.result import result_document, show_result
+        _show(console, _run(request, folder, console, again))
 
-        rendered = _run(request, folder, console, again)
-        show_result(console, rendered)
-        console.document(result_document(rendered))
+
+def _show(console: Console, rendered: Rendered) -> None:
+    """The table and the verdict, for people or as one document."""
+    from skinaudit.cli.result import result_document, show_result
+
+    show_result(console, rendered)
+    console.document(result_document(rendered))
 
 
 def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> Rendered:

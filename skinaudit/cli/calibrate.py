@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,6 +12,9 @@ from skinaudit.cli.console import Console
 from skinaudit.cli.errors import one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
 from skinaudit.config import Device
+
+if TYPE_CHECKING:
+    from skinaudit.calibration.thresholds import DriftThreshold
 
 HELP = """Measure how far a model's maps move under harmless changes, and store that as the limit of "the map was kept".
 
@@ -48,7 +52,6 @@ def calibrate(
         names = options.read_interpreters(interpreters)
         from skinaudit.audit.calibrate import CalibrationRequest, store
         from skinaudit.audit.calibrate import calibrate as measure
-        from skinaudit.calibration.drift import ENOUGH_IMAGES
         from skinaudit.images.folder import read_labels
         from skinaudit.images.identity import load_key
 
@@ -64,21 +67,7 @@ def calibrate(
                 surveyed=listener.counter("Reading images"),
                 measured=listener.counter("Measuring map drift"),
             )
-        rows = [
-            (row.interpreter, change, f"{limit:.4f}", "", "", str(pairs))
-            for row in thresholds
-            for change, (limit, pairs) in row.by_change.items()
-        ]
-        for row in thresholds:
-            place_of = next(place for place, cells in enumerate(rows) if cells[0] == row.interpreter)
-            pooled = (row.interpreter, "limit", f"{row.l1:.4f}", f"{row.iou20:.3f}", str(row.images), str(row.pairs))
-            rows.insert(place_of, pooled)
-        console.table(("Map", "Change", "L1 at most", "Overlap at least", "Images", "Pairs"), rows)
-        if thresholds[0].images < ENOUGH_IMAGES:
-            console.note(
-                f"Only {thresholds[0].images} images: a limit from fewer than {ENOUGH_IMAGES} is a rough one; reports "
-                "say so."
-            )
+        _show_limits(console, thresholds)
         file = None if dry_run else store(classifier, thresholds)
         console.say("Nothing is stored (--dry-run)." if file is None else str(file.resolve()))
         console.document(
@@ -88,3 +77,21 @@ def calibrate(
                 "thresholds": [row.model_dump(mode="json") for row in thresholds],
             }
         )
+
+
+def _show_limits(console: Console, thresholds: Sequence[DriftThreshold]) -> None:
+    """The limits of each map, each before the changes it comes from; a word when too few images stand behind them."""
+    from skinaudit.calibration.drift import ENOUGH_IMAGES
+
+    rows = [
+        (row.interpreter, change, f"{limit:.4f}", "", "", str(pairs))
+        for row in thresholds
+        for change, (limit, pairs) in row.by_change.items()
+    ]
+    for row in thresholds:
+        place_of = next(place for place, cells in enumerate(rows) if cells[0] == row.interpreter)
+        pooled = (row.interpreter, "limit", f"{row.l1:.4f}", f"{row.iou20:.3f}", str(row.images), str(row.pairs))
+        rows.insert(place_of, pooled)
+    console.table(("Map", "Change", "L1 at most", "Overlap at least", "Images", "Pairs"), rows)
+    if thresholds[0].images < ENOUGH_IMAGES:
+        console.note(f"Only {thresholds[0].images} images: a limit from fewer than {ENOUGH_IMAGES} is a rough one.")
