@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
+from skinaudit.metrics.maps import top_iou
 
 
 @dataclass(frozen=True)
@@ -26,12 +27,13 @@ class Goal:
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An objective at x, per image: gradient (N,3,H,W), losses (N,), L1 map distance (N,), logits (N,K)."""
+    """An objective at x, per image: gradient (N,3,H,W), losses (N,), map distances (N,), logits (N,K)."""
 
     gradient: Tensor
     class_loss: Tensor
     map_loss: Tensor
-    map_distance: Tensor
+    map_distance: Tensor  # L1
+    map_overlap: Tensor  # IoU of the top 20 % of pixels
     logits: Tensor
 
 
@@ -57,7 +59,7 @@ class ClassObjective:
         """One forward and one backward pass; map loss and distance are zero."""
         logits, class_loss, gradient = Grad(self.classifier).input_gradient(x, goal.target_class)
         zero = torch.zeros_like(class_loss)
-        return Evaluation(gradient, class_loss, zero, zero, logits)
+        return Evaluation(gradient, class_loss, zero, zero, zero, logits)
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class MapObjective:
             class_loss = functional.cross_entropy(logits, goal.target_class, reduction="none")
             map_loss = (maps - goal.target_map).square().mean((1, 2))
             (gradient,) = torch.autograd.grad((class_loss + weight * map_loss).sum(), leaf)
-        distance = (maps.detach() - goal.target_map).abs().mean((1, 2))
-        return Evaluation(gradient, class_loss.detach(), map_loss.detach(), distance, logits.detach())
+        distance, overlap = _distances(maps.detach(), goal.target_map)
+        return Evaluation(gradient, class_loss.detach(), map_loss.detach(), distance, overlap, logits.detach())
 
 
 @dataclass(frozen=True)
@@ -100,12 +102,12 @@ class FiniteDifferenceObjective:
             maps = grad.map_of(leaf)
             map_loss = (maps - goal.target_map).square().mean((1, 2))
             (direction,) = torch.autograd.grad(map_loss.sum(), leaf)
-        distance = (maps.detach() - goal.target_map).abs().mean((1, 2))
+        distance, overlap = _distances(maps.detach(), goal.target_map)
         if bool((weight > 0).any()):
             factor = weight.view(-1, 1, 1, 1)
             # A row whose weight is still zero must not feel a product that overflowed.
             gradient = gradient + torch.where(factor > 0, factor * self._curvature(x, goal, direction), 0.0)
-        return Evaluation(gradient, class_loss, map_loss.detach(), distance, logits)
+        return Evaluation(gradient, class_loss, map_loss.detach(), distance, overlap, logits)
 
     def _curvature(self, x: Tensor, goal: Goal, direction: Tensor) -> Tensor:
         """H·direction for each image, by a central difference."""
@@ -114,6 +116,11 @@ class FiniteDifferenceObjective:
         _, _, ahead = self.interpreter.input_gradient(x + shift, goal.target_class)
         _, _, behind = self.interpreter.input_gradient(x - shift, goal.target_class)
         return (ahead - behind) * (length / (2 * self.delta))
+
+
+def _distances(maps: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The two distances that decide whether a map (N,h,w) is kept; each (N,)."""
+    return (maps - target).abs().mean((1, 2)), top_iou(maps, target, 0.2)
 
 
 def objective_for(attack: str, classifier: nn.Module, interpreter: Interpreter | None) -> Objective:

@@ -19,8 +19,9 @@ from skinaudit.config import HELD_CONFIDENCE
 
 #: Candidates an image hands to the judge.
 CANDIDATES = 3
-#: Ranks: class held with confidence < class held < class not held. Map distances are at most 1, losses capped.
-_HIT, _MISS, _CAP = 10.0, 1000.0, 500.0
+#: Ranks: held with confidence and the map kept < held with confidence < class held < class not held. Within a rank
+#: the L1 distance (at most 1), the excess over the limits (capped), or the class loss (capped) decides.
+_DRIFTED, _HIT, _MISS, _CAP = 2.0, 10.0, 1000.0, 500.0
 #: First λ and its growth per step while the class is held, by interpreter (mean squared map distance).
 _WEIGHTS = {"cam": (20.0, 1.15), "grad": (50.0, 1.08)}
 
@@ -52,12 +53,18 @@ class LoopSettings:
 
 @dataclass(frozen=True)
 class Task:
-    """One image to attack: uint8 pixels (3,H,W), the wanted class and map (h,w), and when the map is near enough."""
+    """One image to attack: uint8 pixels (3,H,W), the wanted class and map (h,w), and when that map is kept.
+
+    ``most_distance`` and ``least_overlap`` are the drift limits (L1, IoU of the top 20 %); a map within both whose L1
+    is at most ``near_enough`` ends the search early.
+    """
 
     key: str
     x0: Tensor
     target_class: int
     target_map: Tensor | None = None
+    most_distance: float = 1.0
+    least_overlap: float = 0.0
     near_enough: float = 0.0
 
 
@@ -81,6 +88,8 @@ class _Slots:
     velocity: Tensor
     goal_class: Tensor
     goal_map: Tensor
+    most_distance: Tensor
+    least_overlap: Tensor
     near_enough: Tensor
     weight: Tensor
     step: Tensor
@@ -143,7 +152,7 @@ class Loop:
         weight = torch.where(slots.step >= settings.warm_steps, slots.weight, 0.0)
         goal = Goal(slots.goal_class, slots.goal_map)
         evaluation = self._objective.evaluate(x, weight, goal)
-        score, held, distance = self._score(evaluation, slots.goal_class)
+        score, held, kept = self._score(evaluation, slots)
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
         best_score, best_image = _insert(slots.best_score, slots.best_image, score, x)
@@ -163,6 +172,8 @@ class Loop:
             velocity=velocity,
             goal_class=slots.goal_class,
             goal_map=slots.goal_map,
+            most_distance=slots.most_distance,
+            least_overlap=slots.least_overlap,
             near_enough=slots.near_enough,
             weight=adapted,
             step=slots.step + active,
@@ -170,18 +181,22 @@ class Loop:
             best_image=best_image,
             progress=torch.where(better, score, slots.progress),
             progress_step=torch.where(better, slots.step, slots.progress_step),
-            reached=slots.reached | (active & held & (distance <= slots.near_enough)),
+            reached=slots.reached | (active & held & kept & (evaluation.map_distance <= slots.near_enough)),
         )
 
-    def _score(self, evaluation: Evaluation, target: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rank (lower is better), held with confidence, map distance; each (N,)."""
-        probability = evaluation.logits.softmax(1).gather(1, target[:, None])[:, 0]
-        hit = evaluation.logits.argmax(1) == target
+    def _score(self, evaluation: Evaluation, slots: _Slots) -> tuple[Tensor, Tensor, Tensor]:
+        """Rank (lower is better), class held with confidence, map kept; each (N,)."""
+        probability = evaluation.logits.softmax(1).gather(1, slots.goal_class[:, None])[:, 0]
+        hit = evaluation.logits.argmax(1) == slots.goal_class
         held = hit & (probability >= HELD_CONFIDENCE)
         loss = evaluation.class_loss.clamp(max=_CAP)
-        wanted = evaluation.map_distance if self._objective.matches_map else loss.clamp(max=_HIT / 2)
+        kept = (evaluation.map_distance <= slots.most_distance) & (evaluation.map_overlap >= slots.least_overlap)
+        if self._objective.matches_map:
+            wanted = torch.where(kept, evaluation.map_distance, _DRIFTED + _excess(evaluation, slots))
+        else:
+            wanted = loss.clamp(max=_HIT / 2)
         score = torch.where(held, wanted, torch.where(hit, _HIT + loss, _MISS + loss))
-        return torch.where(torch.isfinite(score), score, 2 * _MISS), held, evaluation.map_distance
+        return torch.where(torch.isfinite(score), score, 2 * _MISS), held, kept
 
     def _finished(self, slots: _Slots, occupants: list[Task | None]) -> list[tuple[int, Task, str]]:
         """Rows that are done and why. The only place where the host reads the device."""
@@ -221,6 +236,8 @@ class Loop:
             velocity=torch.zeros_like(x0),
             goal_class=per_row(task.target_class, torch.int64),
             goal_map=blank.to(self._device, torch.float32),
+            most_distance=per_row(task.most_distance),
+            least_overlap=per_row(task.least_overlap),
             near_enough=per_row(task.near_enough),
             weight=per_row(self._settings.weight),
             step=per_row(0, torch.int64),
@@ -236,6 +253,13 @@ class Loop:
         filled = self._filled(example)
         values = [getattr(filled, field.name) for field in fields(filled)]
         return _Slots(*(value.repeat(self._batch_size, *[1] * (value.dim() - 1)) for value in values))
+
+
+def _excess(evaluation: Evaluation, slots: _Slots) -> Tensor:
+    """The larger of both distances, each as a multiple of its limit, at most 5; (N,)."""
+    distance = evaluation.map_distance / slots.most_distance.clamp_min(1e-6)
+    overlap = (1 - evaluation.map_overlap) / (1 - slots.least_overlap).clamp_min(1e-6)
+    return torch.maximum(distance, overlap).clamp(max=5.0)
 
 
 def _step_size(settings: LoopSettings, step: int) -> float:

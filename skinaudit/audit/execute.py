@@ -165,13 +165,19 @@ def _tasks(
 ) -> Iterator[Task]:
     for subject in subjects:
         open_subjects[subject.image_id] = subject
-        name = stage.interpreter
+        target = chosen_target(bench, subject)
+        if stage.interpreter is None:
+            yield Task(subject.image_id, subject.shown, target)
+            continue
+        limit = bench.thresholds[stage.interpreter]
         yield Task(
             key=subject.image_id,
             x0=subject.shown,
-            target_class=chosen_target(bench, subject),
-            target_map=subject.clean.maps[name] if name else None,
-            near_enough=bench.thresholds[name].l1 / 4 if name else 0.0,
+            target_class=target,
+            target_map=subject.clean.maps[stage.interpreter],
+            most_distance=limit.l1,
+            least_overlap=limit.iou20,
+            near_enough=limit.l1 / 4,
         )
 
 

@@ -43,7 +43,7 @@ class Attack:
         source = self.network(x).argmax(1)
         maps = [None] * count if self.interpreter is None else list(self.interpreter.explain(x, source))
         return [
-            Task(str(i), pixels[i], int(source[i] + 1) % 3, maps[i], near_enough[i % len(near_enough)])
+            Task(str(i), pixels[i], int(source[i] + 1) % 3, maps[i], near_enough=near_enough[i % len(near_enough)])
             for i in range(count)
         ]
 
