@@ -41,7 +41,7 @@ def build_bench(
     classifier = load_classifier(model, device)
     # Every method in a benchmark gets the same, faster order of memory; values are those of the product.
     classifier.network.to(memory_format=torch.channels_last)
-    thresholds = read_thresholds(classifier.bundle.calibration, classifier.digest)
+    thresholds = read_thresholds(classifier.description.calibration, classifier.digest)
     missing = [name for name in interpreters if name not in thresholds]
     if missing:
         raise SystemExit(f"{model}: no drift threshold for {', '.join(missing)}; run `skinaudit calibrate` first")

@@ -106,3 +106,5 @@ class AuditConfig(Frozen):
     device: Literal["cpu", "cuda"] = "cpu"
     threads: int = Field(default=1, ge=1)
     show_file_names: bool = False
+    frame: int | None = Field(default=None, ge=1, description="frame of multi-frame DICOM files, counted from 1")
+    burned_in: bool = Field(default=False, description="take DICOM files with burned-in annotation")

@@ -1,7 +1,7 @@
 """Turn a training checkpoint into a complete MONAI bundle that ships with the project.
 
     python models/training/make_bundle.py --checkpoint RUN_DIR/epoch-11.pt --out models/isic2018-efficientnet-lite0
-    python models/training/make_bundle.py --checkpoint RUN_DIR/student/epoch-40.pt --half \
+    python models/training/make_bundle.py --checkpoint RUN_DIR/student/epoch-24.pt --half \
         --out models/isic2017-densenet121
 
 The averaged weights of the checkpoint are written as safetensors; the other files come from the folder of the bundle's
@@ -58,7 +58,7 @@ def known_measures(out: Path) -> tuple[str, dict[str, float]]:
         classifier = load_classifier(out)
     except ModelRefused:
         return "", {}
-    return classifier.digest, dict(classifier.bundle.declared)
+    return classifier.digest, dict(classifier.description.declared)
 
 
 def make_bundle(checkpoint: Path, out: Path, *, half: bool) -> str:

@@ -49,7 +49,7 @@ class Settings:
 
 
 TEACHER = Settings(epochs=7, small_epochs=2, small_size=160, rate=8e-4, decay=0.02, average=0.99)
-STUDENT = Settings(epochs=40, small_epochs=33, small_size=128, rate=2e-3, decay=0.05, average=0.995)
+STUDENT = Settings(epochs=24, small_epochs=18, small_size=128, rate=2e-3, decay=0.05, average=0.995)
 #: Weight of the labels beside the teacher's word, and the temperature at which both are compared.
 LABELS, TEMPERATURE = 0.3, 2.0
 

@@ -78,6 +78,10 @@ class Judge:
         self._classifier, self._interpreters = classifier, interpreters
         self._batch_size, self._device = batch_size, device
 
+    def in_batches_of(self, batch_size: int) -> Judge:
+        """The same judge in another batch shape."""
+        return Judge(self._classifier, self._interpreters, batch_size, self._device)
+
     def clean(self, pixels: Sequence[Tensor]) -> list[Clean]:
         """Logits, predicted class and benign maps of unchanged images, each (3,H,W) uint8."""
         found: list[Clean] = []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,10 +10,12 @@ import torch
 
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.session import interpreters_for
-from skinaudit.audit.survey import Specimen, derive, load_shown, survey
+from skinaudit.audit.survey import Specimen, derive, read_again, survey
 from skinaudit.calibration.drift import CalibrationError, CalibrationImage, measure_drift
 from skinaudit.calibration.thresholds import DriftThreshold, ThresholdsError, read_thresholds, write_thresholds
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.images.decoder import Decoder
+from skinaudit.images.refusal import ImageRefused
 
 
 @dataclass(frozen=True)
@@ -32,9 +34,11 @@ def calibrate(
     classifier: Classifier,
     request: CalibrationRequest,
     device: torch.device,
+    decoder: Decoder,
     *,
     surveyed: Callable[[int, int], None] = lambda _done, _total: None,
     measured: Callable[[int, int], None] = lambda _done, _total: None,
+    left_out: Callable[[str], None] = lambda _reason: None,
 ) -> list[DriftThreshold]:
     """Measure how far the maps of a folder's images drift under harmless changes. Stores nothing.
 
@@ -42,15 +46,17 @@ def calibrate(
         classifier: the model.
         request: images and settings.
         device: where the classifier is.
+        decoder: reads the files.
         surveyed: told how many of how many files were read.
         measured: told how many of how many images were measured.
+        left_out: told why an image that could be read at first is not measured.
 
     Raises:
         FolderError, CalibrationError, InterpreterUnavailable: each with one line for the user.
     """
     interpreters = interpreters_for(classifier, request.interpreters, device)
     judge = Judge(classifier, interpreters, request.batch_size, device)
-    specimens = survey(request.images, request.labels, request.key, request.seed, surveyed)
+    specimens = survey(request.images, request.labels, request.key, request.seed, decoder, surveyed)
     usable = _usable(specimens, labels_given=bool(request.labels))
     done = 0
 
@@ -59,12 +65,11 @@ def calibrate(
         done += count
         measured(done, len(usable))
 
-    images = (_image(classifier, one) for one in usable)
     return measure_drift(
         judge,
         classifier.preprocess,
         request.interpreters,
-        images,
+        _images(classifier, usable, decoder, request.seed, left_out),
         classifier.digest,
         batch=request.batch_size,
         advance=advance,
@@ -80,7 +85,7 @@ def store(classifier: Classifier, thresholds: Sequence[DriftThreshold]) -> Path:
     Raises:
         OSError: it cannot be written.
     """
-    file = classifier.bundle.calibration
+    file = classifier.description.calibration
     try:
         kept = read_thresholds(file, classifier.digest)
     except ThresholdsError:
@@ -98,6 +103,12 @@ def _usable(specimens: Sequence[Specimen], *, labels_given: bool) -> list[Specim
     return usable
 
 
-def _image(classifier: Classifier, one: Specimen) -> CalibrationImage:
-    label = classifier.classes.index(one.label) if one.label else None
-    return CalibrationImage(load_shown(one, classifier.preprocess), derive(one.seed, "drift"), label)
+def _images(
+    classifier: Classifier, usable: Sequence[Specimen], decoder: Decoder, seed: int, left_out: Callable[[str], None]
+) -> Iterator[CalibrationImage]:
+    for one, pixels in read_again(usable, decoder, seed):
+        if isinstance(pixels, ImageRefused):
+            left_out(pixels.reason)
+            continue
+        label = classifier.classes.index(one.label) if one.label else None
+        yield CalibrationImage(classifier.preprocess.shown(pixels), derive(one.seed, "drift"), label)

@@ -202,6 +202,7 @@ def _in_words(path: Path, name: str, message: str) -> StoreError | None:
     if name == "SQLITE_READONLY_ROLLBACK":
         return HalfWritten(f"{path} was left in the middle of a write; run the audit command again, which repairs it")
     problems = {
+        "SQLITE_READONLY_DBMOVED": "was removed or moved while the audit wrote to it; put it back and try again",
         "SQLITE_FULL": f"cannot be written: the disk is full; {FREE_SPACE}",
         "SQLITE_READONLY": f"cannot be written: it is read-only; {MAKE_WRITABLE}",
         "SQLITE_BUSY": "is held by another program; close it and run the same command again",

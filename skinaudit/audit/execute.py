@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -48,6 +48,11 @@ class Workbench:
     judge: Judge
     config: AuditConfig
     device: torch.device
+
+    def in_batches_of(self, batch_size: int) -> Workbench:
+        """The same bench in another batch shape."""
+        config = self.config.model_copy(update={"batch_size": batch_size})
+        return replace(self, config=config, judge=self.judge.in_batches_of(batch_size))
 
 
 @dataclass(frozen=True)
@@ -296,4 +301,5 @@ def _record(
         original_class=view.original_distance,
         kept=kept,
         joint=flipped and kept,
+        batch_size=bench.config.batch_size,
     )

@@ -31,6 +31,10 @@ class RunLocked(StoreError):
     """Another process is working on the run."""
 
 
+class RunGone(StoreError):
+    """The run directory was taken away, or given to another process, while this one worked in it."""
+
+
 class RunDiffers(StoreError):
     """The run was started with another model, other images, other settings or another version of the tool."""
 

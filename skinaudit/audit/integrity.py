@@ -35,22 +35,42 @@ class StoredRun:
     artifacts: Mapping[str, str]
 
 
-def run_problems(folder: Path, events: Sequence[Event], stored: StoredRun) -> list[str]:
-    """What does not fit, one sentence each.
+def row_problems(events: Sequence[Event], stored: StoredRun) -> list[str]:
+    """What does not fit in the database, one sentence each.
 
     Args:
-        folder: the run directory.
-        events: its chain.
+        events: the run's chain.
         stored: its rows.
     """
+    unnamed = sorted(stored.artifacts.keys() - _named_anywhere(stored))
     return [
         *chain_problems(events),
         *_header_problems(events, stored),
         *_row_problems(events, IMAGE, "image", stored.images, stored.artifacts),
         *_row_problems(events, UNIT, "unit", stored.units, stored.artifacts),
         *_detail_problems(events),
-        *_artifact_problems(folder, stored),
+        *(f"{relative} is listed, though no row names it" for relative in unnamed),
     ]
+
+
+def artifact_problems(folder: Path, artifacts: Mapping[str, str]) -> dict[str, str]:
+    """What is wrong with the files on disk: path inside the run -> one sentence, for those that do not fit.
+
+    Args:
+        folder: the run directory.
+        artifacts: path inside the run -> SHA-256, as stored.
+    """
+    problems = {}
+    for relative, digest in sorted(artifacts.items()):
+        try:
+            path = locate(folder, relative)
+            if not path.is_file():
+                problems[relative] = f"{relative} is missing"
+            elif sha256_of_file(path) != digest:
+                problems[relative] = f"{relative} was changed: its bytes do not fit its digest"
+        except (StoreError, OSError) as error:
+            problems[relative] = f"{relative} cannot be read: {error}"
+    return problems
 
 
 def named_artifacts(body: str) -> list[str]:
@@ -113,18 +133,3 @@ def _named_anywhere(stored: StoredRun) -> set[str]:
             with suppress(ValueError):  # a row that cannot be read is reported with its event
                 named.update(named_artifacts(body))
     return named
-
-
-def _artifact_problems(folder: Path, stored: StoredRun) -> list[str]:
-    named = _named_anywhere(stored)
-    problems = [f"{relative} is listed, though no row names it" for relative in sorted(stored.artifacts.keys() - named)]
-    for relative, digest in sorted(stored.artifacts.items()):
-        try:
-            path = locate(folder, relative)
-            if not path.is_file():
-                problems.append(f"{relative} is missing")
-            elif sha256_of_file(path) != digest:
-                problems.append(f"{relative} was changed: its bytes do not fit its digest")
-        except (StoreError, OSError) as error:
-            problems.append(f"{relative} cannot be read: {error}")
-    return problems

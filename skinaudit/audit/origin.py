@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+from collections.abc import Sequence
 
 import torch
 
 from skinaudit.config import AuditConfig
 
 
-def command(config: AuditConfig, *, labels: bool, id_key: bool) -> str:
-    """The command of a run, with words in capitals for the paths of a site."""
+def command(config: AuditConfig, *, labels: bool, id_key: bool, model: Sequence[str] = ()) -> str:
+    """The command of a run, with words in capitals for the paths of a site; ``model`` are options that describe it."""
     threat = config.threat
     levels = threat.epsilon_levels
     whole = abs(levels / 255 - threat.epsilon) < 1e-12
-    parts = ["skinaudit audit MODEL IMAGES"]
+    parts = ["skinaudit audit MODEL IMAGES", *model]
     parts += ["--labels LABELS"] if labels else []
     parts += [f"--interpreters {','.join(config.interpreters)}"]
     parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)} --target {threat.target}"]
@@ -23,6 +24,8 @@ def command(config: AuditConfig, *, labels: bool, id_key: bool) -> str:
     parts += [f"--threads {config.threads} --device {config.device}"]
     parts += ["--id-key KEY"] if id_key else []
     parts += ["--show-file-names"] if config.show_file_names else []
+    parts += [] if config.frame is None else [f"--frame {config.frame}"]
+    parts += ["--allow-burned-in"] if config.burned_in else []
     return " ".join(parts)
 
 

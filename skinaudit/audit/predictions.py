@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.export import cell
 from skinaudit.classifier.classifier import Classifier
-from skinaudit.images.decode import decode
+from skinaudit.images.decode import Picture
+from skinaudit.images.decoder import Decoder, decode_found
 from skinaudit.images.folder import FoundFile, find_images
 from skinaudit.images.refusal import ImageRefused
 from skinaudit.metrics.success import balanced_accuracy
@@ -52,6 +53,7 @@ def predict_files(
     classifier: Classifier,
     folder: Path,
     labels: Mapping[str, str],
+    decoder: Decoder,
     *,
     batch_size: int,
     device: torch.device,
@@ -63,6 +65,7 @@ def predict_files(
         classifier: the model.
         folder: a folder, or one image file.
         labels: file stem to class name; may be empty.
+        decoder: reads the files.
         batch_size: images at a time.
         device: where the classifier is.
         advance: told how many of how many files are done.
@@ -72,9 +75,11 @@ def predict_files(
     """
     judge = Judge(classifier, {}, batch_size, device)
     files = find_images(folder)
+    pictures = decode_found(files, decoder)
     found: list[FilePrediction] = []
     for start in range(0, len(files), batch_size):
-        found += _predict(classifier, judge, files[start : start + batch_size], labels)
+        part = files[start : start + batch_size]
+        found += _predict(classifier, judge, zip(part, islice(pictures, len(part)), strict=True), labels)
         advance(len(found), len(files))
     return found
 
@@ -103,31 +108,22 @@ def predictions_table(predictions: Sequence[FilePrediction], classes: Sequence[s
 
 
 def _predict(
-    classifier: Classifier, judge: Judge, files: Sequence[FoundFile], labels: Mapping[str, str]
+    classifier: Classifier,
+    judge: Judge,
+    files: Iterable[tuple[FoundFile, Picture | ImageRefused]],
+    labels: Mapping[str, str],
 ) -> list[FilePrediction]:
     pixels: list[torch.Tensor] = []
     found: list[FilePrediction] = []
-    for file in files:
+    for file, picture in files:
         label = labels.get(file.stem)
-        try:
-            pixels.append(classifier.preprocess.geometry(decode_found(file)))
-        except ImageRefused as error:
-            found.append(FilePrediction(file.relative, error.status, error.reason, label))
+        if isinstance(picture, ImageRefused):
+            found.append(FilePrediction(file.relative, picture.status, picture.reason, label))
         else:
+            pixels.append(classifier.preprocess.geometry(picture.pixels))
             found.append(FilePrediction(file.relative, "predicted", label=label))
     logits = iter(judge.logits(pixels) if pixels else ())
     return [_filled(one, next(logits)) if one.status == "predicted" else one for one in found]
-
-
-def decode_found(file: FoundFile) -> NDArray[np.uint8]:
-    """Pixels (H,W,3) of a file that a folder search found.
-
-    Raises:
-        ImageRefused: it was turned away by the search, or by the decoder.
-    """
-    if file.reason is not None:
-        raise ImageRefused(file.reason)
-    return decode(file.path).pixels
 
 
 def _filled(one: FilePrediction, logits: torch.Tensor) -> FilePrediction:

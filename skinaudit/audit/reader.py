@@ -15,7 +15,7 @@ from skinaudit.audit.chain import Detail, Event, canonical_json, sha256_of
 from skinaudit.audit.database import DATABASE_NAME, Database, Row
 from skinaudit.audit.export import results_table
 from skinaudit.audit.failures import NotARun, RunCorrupt, StoreError
-from skinaudit.audit.integrity import StoredRun, run_problems
+from skinaudit.audit.integrity import StoredRun, artifact_problems, row_problems
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.config import Frozen
 
@@ -118,6 +118,15 @@ class RunContents:
         Hashes of events, header and rows are computed anew, and those of the artifacts from the bytes on disk. Somebody
         who rewrites the whole chain is found only by a chain head kept elsewhere, such as in the report.
         """
+        return [*self._row_problems(), *artifact_problems(self.folder, self._committed_artifacts()).values()]
+
+    def _row_problems(self) -> list[str]:
+        try:
+            return row_problems(self.events(), self._stored())
+        except RunCorrupt as error:
+            return [str(error)]
+
+    def _stored(self) -> StoredRun:
         rows = self._database.rows
         header = rows("SELECT body, sha256 FROM header")
         images = rows("SELECT image_id, body FROM images")
@@ -125,18 +134,13 @@ class RunContents:
         units: dict[str, list[str]] = {}
         for unit, body in records:
             units.setdefault(str(unit), []).append(str(body))
-        stored = StoredRun(
+        return StoredRun(
             header=str(header[0][0]) if header else "",
             header_sha256=str(header[0][1]) if header else "",
             images={str(image_id): [str(body)] for image_id, body in images},
             units=units,
             artifacts=self._committed_artifacts(),
         )
-        try:
-            events = self.events()
-        except RunCorrupt as error:
-            return [str(error)]
-        return run_problems(self.folder, events, stored)
 
     def export_events(self, path: Path) -> None:
         """Writes the chain as ``events.jsonl``, one event a line.

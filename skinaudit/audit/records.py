@@ -8,7 +8,7 @@ from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.config import AuditConfig, Frozen
 from skinaudit.metrics.distances import MapDistances
 
-__all__ = ["Attack", "ImageRecord", "MapDistances", "ModelCard", "Prediction", "Record", "RunHeader"]
+__all__ = ["Attack", "CheckFinding", "ImageRecord", "MapDistances", "ModelCard", "Prediction", "Record", "RunHeader"]
 
 Attack = Literal["adv2", "pgd", "noise", "jpeg", "shift"]
 
@@ -58,6 +58,7 @@ class Record(Frozen):
     original_class: MapDistances | None = None  # map of the original class at the changed image, same reference
     kept: bool | None = None
     joint: bool | None = None  # flipped and kept
+    batch_size: int | None = None  # images that were computed together; None: as in the run's settings
     steps: int = 0
     stop: str | None = None  # "target reached", "no improvement", "steps used up"
     artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY)
@@ -80,6 +81,20 @@ class ModelCard(Frozen):
     ignored: tuple[str, ...]
     licence: str
     declared: dict[str, float]
+    kind: str = "MONAI bundle"
+    assumed: tuple[str, ...] = ()  # what nobody stated of the model, and was taken from elsewhere
+    trusted_code: str = ""  # code of the model that ran because the user trusts it, with its SHA-256; empty: none
+
+
+class CheckFinding(Frozen):
+    """One answer to "is this model auditable?"; ``check`` is a key of ``skinaudit.classifier.finding.TITLES``."""
+
+    check: str
+    passed: bool
+    level: Literal["alarm", "note", "ok"]
+    evidence: str
+    meaning: str
+    consequence: str
 
 
 class RunHeader(Frozen):
@@ -91,6 +106,7 @@ class RunHeader(Frozen):
     config: AuditConfig
     model: ModelCard
     skipped_interpreters: dict[str, str] = {}  # asked for, but no use for this network: name -> why
+    checks: tuple[CheckFinding, ...] = ()  # is the model auditable? Empty: a run of a version that did not ask
     thresholds: tuple[DriftThreshold, ...]
     threshold_origin: Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
     images_digest: str
@@ -98,4 +114,5 @@ class RunHeader(Frozen):
     labels_given: bool
     labels_digest: str | None = None  # of (image id, label) pairs
     environment: dict[str, str]
+    batch_size_asked: int | None = None  # where the device's memory did not hold it before the first attack
     command: str  # how to recompute, without paths of this site

@@ -22,6 +22,8 @@ _NAMES = {
     "config.threat.target": "target class rule",
     "config.threat.target_map": "target map",
     "config.budget.images": "most images attacked",
+    "config.frame": "frame of multi-frame DICOM files",
+    "config.burned_in": "burned-in annotation allowed",
 }
 _DIGEST_DIGITS = 12
 

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from typing import Literal, Protocol
 
@@ -16,17 +17,22 @@ from torch import Tensor
 
 from skinaudit import __version__
 from skinaudit.attacks.judge import Judge
+from skinaudit.audit.checking import check_before_audit, with_accuracy
 from skinaudit.audit.execute import Workbench
 from skinaudit.audit.origin import command, environment
 from skinaudit.audit.plan import Stage, forecast_seconds, stages
-from skinaudit.audit.records import ModelCard, RunHeader
-from skinaudit.audit.survey import Specimen, balanced_choice, derive, load_shown, survey
+from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
+from skinaudit.audit.survey import Specimen, balanced_choice, derive, read_again, survey
 from skinaudit.calibration.drift import CalibrationImage, measure_drift
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds
 from skinaudit.classifier.classifier import Classifier, load_classifier
+from skinaudit.classifier.finding import one_at_a_time
+from skinaudit.classifier.source import ModelSource
 from skinaudit.config import AuditConfig
+from skinaudit.images.decoder import Decoder
 from skinaudit.images.folder import read_labels
 from skinaudit.images.identity import digest_of_images, load_key
+from skinaudit.images.refusal import ImageRefused
 from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable, build_interpreter
 
 Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
@@ -55,7 +61,7 @@ class Progress(Protocol):
 class AuditRequest:
     """What a user asked for."""
 
-    model: Path
+    model: ModelSource
     images: Path
     labels: Path | None
     config: AuditConfig
@@ -103,8 +109,16 @@ class Prepared:
         )
 
 
-def prepare(request: AuditRequest, progress: Progress) -> Prepared:
+def prepare(
+    request: AuditRequest, decoder: Decoder, progress: Progress, known: tuple[CheckFinding, ...] | None = None
+) -> Prepared:
     """Load the model, look at every image, fix thresholds and header. Attacks nothing.
+
+    Args:
+        request: what was asked for. A model that mixes the images of a batch gets one at a time all the same.
+        decoder: reads the images.
+        progress: is told what is done.
+        known: checks of the model in a run that goes on; they hold. None: they are made now.
 
     Raises:
         ModelRefused, FolderError, LabelsError, IdentityError, ThresholdsError, InterpreterUnavailable,
@@ -119,19 +133,27 @@ def prepare(request: AuditRequest, progress: Progress) -> Prepared:
     for name, reason in skipped.items():
         progress.say(f"{name} is skipped: {reason}")
     config = config.model_copy(update={"interpreters": tuple(interpreters)})
+    specimens = _survey(request, labels, decoder, progress)
+    checks = known
+    if checks is None:
+        checks = check_before_audit(classifier, specimens, decoder, config.seed, config.batch_size, progress)
+    if one_at_a_time(checks):
+        config = config.model_copy(update={"batch_size": 1})
     request = replace(request, config=config)
     judge = Judge(classifier, interpreters, config.batch_size, device)
-    specimens = _survey(request, labels, progress)
+    looks, lost = _look(classifier, judge, specimens, decoder, config.seed, progress)
+    specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
     readable = [one for one in specimens if one.status == "readable"]
-    looks = _look(classifier, judge, readable, progress)
     usable = _usable(classifier, readable, looks, labels_given=bool(request.labels))
     if not usable:
         raise NothingToAudit(_why_nothing(specimens, looks, labels_given=bool(request.labels)))
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
     chosen = balanced_choice(usable, reference, config.budget.images)
-    thresholds, origin = _thresholds(classifier, judge, config, usable, chosen, progress)
+    thresholds, origin = _thresholds(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
-    header = _header(request, classifier, specimens, thresholds, origin, skipped)
+    if known is None:
+        checks = with_accuracy(checks, classifier, readable, {name: look.predicted for name, look in looks.items()})
+    header = _header(request, classifier, specimens, thresholds, origin, skipped, checks)
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench))
 
 
@@ -161,7 +183,7 @@ def _fitting(
     return built, skipped
 
 
-def _survey(request: AuditRequest, labels: Mapping[str, str], progress: Progress) -> list[Specimen]:
+def _survey(request: AuditRequest, labels: Mapping[str, str], decoder: Decoder, progress: Progress) -> list[Specimen]:
     key = load_key(request.id_key)
 
     def advance(done: int, total: int) -> None:
@@ -169,30 +191,42 @@ def _survey(request: AuditRequest, labels: Mapping[str, str], progress: Progress
             progress.begin("survey", "Reading images", total, 0)
         progress.advance("survey", 1)
 
-    return survey(request.images, labels, key, request.config.seed, advance)
+    return survey(request.images, labels, key, request.config.seed, decoder, advance)
 
 
 def _look(
-    classifier: Classifier, judge: Judge, readable: Sequence[Specimen], progress: Progress
-) -> dict[str, CleanLook]:
-    """Clean predictions of every readable image, in batches; nothing of the pixels is kept."""
-    from skinaudit.images.decode import decode
-
-    size = judge.batch_size
+    classifier: Classifier,
+    judge: Judge,
+    specimens: Sequence[Specimen],
+    decoder: Decoder,
+    seed: int,
+    progress: Progress,
+) -> tuple[dict[str, CleanLook], dict[str, ImageRefused]]:
+    """Clean predictions of every readable image, in batches, and files that cannot be read again; keeps no pixels."""
+    readable = [one for one in specimens if one.status == "readable"]
+    again = read_again(readable, decoder, seed)
     progress.begin("look", "Clean predictions", len(readable), 0)
     looks: dict[str, CleanLook] = {}
-    for start in range(0, len(readable), size):
-        part = readable[start : start + size]
-        exact = [classifier.preprocess.geometry(decode(one.path).pixels) for one in part]
+    lost: dict[str, ImageRefused] = {}
+    while part := list(islice(again, judge.batch_size)):
+        progress.advance("look", len(part))
+        lost |= {one.image_id: found for one, found in part if isinstance(found, ImageRefused)}
+        read = [(one, found) for one, found in part if not isinstance(found, ImageRefused)]
+        if not read:
+            continue
+        exact = [classifier.preprocess.geometry(pixels) for _, pixels in read]
         shown = [pixels.round().clamp(0, 255).to(torch.uint8) for pixels in exact]
         logits = judge.logits(shown)
         unrounded = any(not torch.equal(a, b.float()) for a, b in zip(exact, shown, strict=True))
         other = judge.logits(exact) if unrounded else logits
         change = (other - logits).abs().amax(1)
-        for row, one in enumerate(part):
+        for row, (one, _) in enumerate(read):
             looks[one.image_id] = CleanLook(logits[row], float(change[row]))
-        progress.advance("look", len(part))
-    return looks
+    return looks, lost
+
+
+def _lost(specimen: Specimen, why: ImageRefused) -> Specimen:
+    return replace(specimen, status=why.status, reason=why.reason)
 
 
 def _usable(
@@ -218,10 +252,11 @@ def _thresholds(
     config: AuditConfig,
     usable: Sequence[Specimen],
     chosen: set[str],
+    decoder: Decoder,
     progress: Progress,
 ) -> tuple[dict[str, DriftThreshold], Origin]:
     """From the bundle; else measured now, on images that are not attacked where there are enough of them."""
-    stored = read_thresholds(classifier.bundle.calibration, classifier.digest)
+    stored = read_thresholds(classifier.description.calibration, classifier.digest)
     missing = [name for name in config.interpreters if name not in stored]
     if not missing:
         return {name: stored[name] for name in config.interpreters}, "bundle"
@@ -232,12 +267,11 @@ def _thresholds(
             "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
         )
     progress.begin("calibrate", "Measuring map drift", len(source), 0)
-    images = (CalibrationImage(load_shown(one, classifier.preprocess), derive(one.seed, "drift")) for one in source)
     measured = measure_drift(
         judge,
         classifier.preprocess,
         missing,
-        images,
+        _calibration_images(classifier, source, decoder, config.seed, progress),
         classifier.digest,
         batch=config.batch_size,
         advance=lambda count: progress.advance("calibrate", count),
@@ -248,6 +282,16 @@ def _thresholds(
     return {name: found[name] for name in config.interpreters}, origin
 
 
+def _calibration_images(
+    classifier: Classifier, source: Sequence[Specimen], decoder: Decoder, seed: int, progress: Progress
+) -> Iterator[CalibrationImage]:
+    for one, pixels in read_again(source, decoder, seed):
+        if isinstance(pixels, ImageRefused):
+            progress.say(f"An image is left out of the drift limits: {pixels.reason}")
+        else:
+            yield CalibrationImage(classifier.preprocess.shown(pixels), derive(one.seed, "drift"))
+
+
 def _header(
     request: AuditRequest,
     classifier: Classifier,
@@ -255,6 +299,7 @@ def _header(
     thresholds: Mapping[str, DriftThreshold],
     origin: Origin,
     skipped: Mapping[str, str],
+    checks: tuple[CheckFinding, ...],
 ) -> RunHeader:
     config = request.config
     return RunHeader(
@@ -264,6 +309,7 @@ def _header(
         config=config,
         model=ModelCard(**asdict(classifier.card())),
         skipped_interpreters=dict(skipped),
+        checks=checks,
         thresholds=tuple(thresholds[name] for name in config.interpreters),
         threshold_origin=origin,
         images_digest=digest_of_images(one.image_id for one in specimens),
@@ -271,7 +317,12 @@ def _header(
         labels_given=request.labels is not None,
         labels_digest=digest_of_images(f"{one.image_id} {one.label}" for one in specimens) if request.labels else None,
         environment=environment(config),
-        command=command(config, labels=request.labels is not None, id_key=request.id_key is not None),
+        command=command(
+            config,
+            labels=request.labels is not None,
+            id_key=request.id_key is not None,
+            model=request.model.described(),
+        ),
     )
 
 

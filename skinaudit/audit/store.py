@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Self
 
-from skinaudit.audit.artifacts import artifact_path, locate, make_folder, sweep, write_durably
+from skinaudit.audit.artifacts import artifact_path, locate, make_folder, sha256_of_file, sweep, write_durably
 from skinaudit.audit.chain import Detail, Event, canonical_json, content_digest, next_event, sha256_of
 from skinaudit.audit.database import DATABASE_NAME, Database, Row, unfinished_files
-from skinaudit.audit.failures import AlreadyStored, NotARun, one_line_for
-from skinaudit.audit.integrity import CREATED, IMAGE, UNIT, named_artifacts
+from skinaudit.audit.failures import AlreadyStored, NotARun, RunCorrupt, one_line_for
+from skinaudit.audit.integrity import CREATED, IMAGE, UNIT, artifact_problems, named_artifacts
 from skinaudit.audit.lock import LOCK_NAME, RunLock
 from skinaudit.audit.reader import CLOSED, RunContents
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
@@ -103,17 +104,23 @@ class RunStore(RunContents):
         Raises:
             ValueError: if a name is not a plain file name.
             AlreadyStored: if a row of the run already names a file of this name with other bytes.
+            RunGone: if the run directory was taken away.
             StoreError: if the disk is full or not writable.
         """
+        self._lock.confirm()
         relative = artifact_path(image_id, name)
         path = locate(self.folder, relative)
         digest = hashlib.sha256(data).hexdigest()
         committed = self._database.rows("SELECT sha256 FROM artifacts WHERE path = ?", (relative,))
         if committed and committed != [(digest,)]:
-            raise AlreadyStored(f"{path} is part of the run already, with other bytes; stored artifacts never change")
-        if not committed:
+            raise AlreadyStored(
+                f"{path} is part of the run already, with other bytes, and stored artifacts never change;"
+                " restore it from a copy, or start anew in another folder"
+            )
+        if not committed or not _is_whole(path, digest):
             make_folder(path.parent)
             write_durably(path, data)
+        if not committed:
             self._pending[relative] = digest
         return relative
 
@@ -126,7 +133,7 @@ class RunStore(RunContents):
             StoreError: if the disk is full or not writable.
         """
         rows = _texts("image", record.image_id, [record])
-        with self._database.transaction():
+        with self._transaction():
             if self._database.rows("SELECT 1 FROM images WHERE image_id = ?", (record.image_id,)):
                 raise AlreadyStored(f"{self.folder}: image {record.image_id} is in the run already")
             self._database.execute("INSERT INTO images (image_id, body) VALUES (?, ?)", (record.image_id, rows[0]))
@@ -144,7 +151,7 @@ class RunStore(RunContents):
         if not records or any(record.unit_id != unit_id for record in records):
             raise ValueError(f"unit {unit_id}: give at least one record, and only records of this unit")
         rows = _texts("unit", unit_id, records)
-        with self._database.transaction():
+        with self._transaction():
             if self._database.rows("SELECT 1 FROM records WHERE unit_id = ? LIMIT 1", (unit_id,)):
                 raise AlreadyStored(f"{self.folder}: unit {unit_id} is in the run already")
             for position, body in enumerate(rows):
@@ -181,6 +188,25 @@ class RunStore(RunContents):
             self._tell(CLOSED, {"images": int(counts[0] or 0), "records": int(counts[1] or 0)})
         return self.chain_head()
 
+    def damaged(self) -> set[str]:
+        """Ids of the images and units of which a stored file is missing or not as it was; see ``put_artifact``.
+
+        Call it when a run goes on: what is damaged can be computed again, and is put back where its bytes are the same.
+
+        Raises:
+            RunCorrupt: if the rows themselves do not fit the chain.
+        """
+        problems = self._row_problems()
+        if problems:
+            raise RunCorrupt(
+                f"{self.folder}: the records are not those that the audit wrote: {problems[0]};"
+                " restore the run from a copy, or start anew in another folder"
+            )
+        stored = self._stored()
+        wrong = artifact_problems(self.folder, stored.artifacts).keys()
+        rows = [*stored.images.items(), *stored.units.items()]
+        return {key for key, bodies in rows if any(wrong & set(named_artifacts(body)) for body in bodies)}
+
     def sweep_orphans(self) -> int:
         """Deletes files that no committed row names; call it when a run goes on, before units run.
 
@@ -213,8 +239,14 @@ class RunStore(RunContents):
             digests[path] = digest
         return digests
 
-    def _tell(self, kind: str, detail: Detail) -> None:
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._lock.confirm()
         with self._database.transaction():
+            yield
+
+    def _tell(self, kind: str, detail: Detail) -> None:
+        with self._transaction():
             self._append(kind, None, None, detail)
 
     def _append(self, kind: str, digest: str | None, unit: str | None, detail: Detail) -> None:
@@ -239,9 +271,16 @@ def _refuse_foreign(folder: Path) -> None:
         raise NotARun(f"{folder} is not empty and holds no run (there is {others[0]!r}); give a new or empty folder")
 
 
+def _is_whole(path: Path, digest: str) -> bool:
+    with one_line_for(path, "read"):
+        return path.is_file() and sha256_of_file(path) == digest
+
+
 def _create(path: Path, header: RunHeader, now: datetime) -> None:
     body = canonical_json(header.model_dump(mode="json"))
-    event = next_event(None, now, CREATED, digest=sha256_of(body))
+    # A clock that was set back since then must not make a run that was closed before it was opened.
+    opened = max(now, datetime.fromisoformat(header.created))
+    event = next_event(None, opened, CREATED, digest=sha256_of(body))
     header_row: Row = (body, sha256_of(body))
     Database.create(
         path,

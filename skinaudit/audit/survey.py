@@ -7,17 +7,16 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from skinaudit.images.decode import decode
+import numpy as np
+from numpy.typing import NDArray
+
+from skinaudit.images.decode import Picture
+from skinaudit.images.decoder import Decoder, decode_found
 from skinaudit.images.folder import FoundFile, find_images
 from skinaudit.images.identity import file_id, image_id, seed_for
 from skinaudit.images.refusal import ImageRefused
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from skinaudit.classifier.preprocess import Preprocess
 
 
 @dataclass(frozen=True)
@@ -42,6 +41,7 @@ def survey(
     labels: Mapping[str, str],
     key: bytes,
     seed: int,
+    decoder: Decoder,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> list[Specimen]:
     """Decode every file once for its identity; pixels are not kept.
@@ -51,6 +51,7 @@ def survey(
         labels: file stem to class name; may be empty.
         key: this site's key behind the image ids.
         seed: the run's seed, mixed into each image's own.
+        decoder: reads the files.
         advance: told how many of how many files are done.
 
     Raises:
@@ -58,8 +59,8 @@ def survey(
     """
     files = find_images(folder)
     specimens: list[Specimen] = []
-    for number, file in enumerate(files, 1):
-        specimens.append(_specimen(file, labels, key, seed))
+    for number, (file, picture) in enumerate(zip(files, decode_found(files, decoder), strict=True), 1):
+        specimens.append(_specimen(file, picture, labels, key, seed))
         advance(number, len(files))
     return _unique(specimens)
 
@@ -74,9 +75,24 @@ def derive(seed: int, *parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:8]) >> 1
 
 
-def load_shown(specimen: Specimen, preprocess: Preprocess) -> Tensor:
-    """What the model is shown of a specimen: (3,h,w) uint8 in model orientation."""
-    return preprocess.shown(decode(specimen.path).pixels)
+def read_again(
+    specimens: Sequence[Specimen], decoder: Decoder, seed: int
+) -> Iterator[tuple[Specimen, NDArray[np.uint8] | ImageRefused]]:
+    """Pixels (H,W,3) uint8 of each specimen, in their order; or why its file does not give them any more.
+
+    Args:
+        specimens: readable ones.
+        decoder: reads their files.
+        seed: the run's seed, as in ``survey``.
+    """
+    pictures = decoder.stream(one.path for one in specimens)
+    for one, picture in zip(specimens, pictures, strict=True):
+        if isinstance(picture, ImageRefused):
+            yield one, ImageRefused(f"could be read at first, but not later: {picture.reason}", picture.status)
+        elif seed_for(picture.pixels, seed) != one.seed:
+            yield one, ImageRefused("the file was changed while the command ran", "unreadable")
+        else:
+            yield one, picture.pixels
 
 
 def balanced_choice(specimens: Sequence[Specimen], classes: Mapping[str, str | int], most: int | None) -> set[str]:
@@ -101,16 +117,13 @@ def _in_turn(groups: list[list[Specimen]]) -> Iterator[Specimen]:
                 yield group[place]
 
 
-def _specimen(file: FoundFile, labels: Mapping[str, str], key: bytes, seed: int) -> Specimen:
+def _specimen(
+    file: FoundFile, picture: Picture | ImageRefused, labels: Mapping[str, str], key: bytes, seed: int
+) -> Specimen:
     label = labels.get(file.stem)
     name = file.relative
-    if file.reason is not None:
-        return Specimen(file_id(file.path, key), file.path, name, "refused", file.reason, label=label)
-    try:
-        picture = decode(file.path)
-    except ImageRefused as error:
-        status: Literal["refused", "unreadable"] = "refused" if error.refused else "unreadable"
-        return Specimen(file_id(file.path, key), file.path, name, status, error.reason, label=label)
+    if isinstance(picture, ImageRefused):
+        return Specimen(file_id(file.path, key), file.path, name, picture.status, picture.reason, label=label)
     height, width = picture.pixels.shape[:2]
     return Specimen(
         image_id(picture.pixels, key), file.path, name, "readable", None, picture.file_format, width, height,

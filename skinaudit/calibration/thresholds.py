@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from pydantic import Field
+
 from skinaudit.config import Frozen
 
 _MOST_BYTES = 1 << 20
@@ -17,8 +19,9 @@ class DriftThreshold(Frozen):
     """
 
     interpreter: str
-    l1: float
-    iou20: float
+    # A limit outside of this range would keep every map, or none.
+    l1: float = Field(ge=0, le=1, allow_inf_nan=False)
+    iou20: float = Field(ge=0, le=1, allow_inf_nan=False)
     images: int
     pairs: int
     by_change: dict[str, tuple[float, int]]  # change -> (95th percentile of L1, pairs)
@@ -47,10 +50,11 @@ def read_thresholds(file: Path, model_digest: str) -> dict[str, DriftThreshold]:
     Raises:
         ThresholdsError: the file is damaged, or was measured on other weights.
     """
-    if not file.exists():
+    if not file.is_file():
         return {}
     try:
-        content = CalibrationFile.model_validate_json(file.read_bytes()[:_MOST_BYTES])
+        with file.open("rb") as opened:
+            content = CalibrationFile.model_validate_json(opened.read(_MOST_BYTES))
     except ValueError as error:
         raise ThresholdsError(f"{file.name}: not a calibration file: {str(error).splitlines()[0]}") from error
     for threshold in content.thresholds:

@@ -7,6 +7,9 @@ from collections.abc import Collection
 from skinaudit.classifier.config_file import Value
 from skinaudit.classifier.refusal import ModelRefused
 
+#: Longest side that a step may make: a square of it takes 50 MB, and no classifier of skin lesions sees so much.
+MAX_SIDE = 2048
+
 
 class PreprocessError(ModelRefused):
     """The pre-processing cannot be split into geometry and intensity; the message names the transform."""
@@ -81,8 +84,8 @@ class Arguments:
         value = self.take(key)
         pair = value if isinstance(value, list) else [value, value]
         sides = [item for item in pair if isinstance(item, int) and not isinstance(item, bool)]
-        if len(pair) != 2 or len(sides) != 2 or max(sides) > 8192:
-            raise self.error(f"{key} must be one or two whole numbers up to 8192, got {value!r}.")
+        if len(pair) != 2 or len(sides) != 2 or max(sides) > MAX_SIDE:
+            raise self.error(f"{key} must be one or two whole numbers up to {MAX_SIDE}, got {value!r}.")
         return sides[0], sides[1]
 
     def finish(self) -> None:

@@ -3,53 +3,37 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from skinaudit.classifier.config_file import Value, canonical_json, read_config
-from skinaudit.classifier.preprocess import Preprocess, read_preprocess
+from skinaudit.classifier.description import Description, checked_classes, malignant_by_name
+from skinaudit.classifier.files import list_files
+from skinaudit.classifier.network_text import network_line
+from skinaudit.classifier.preprocess import read_preprocess
 from skinaudit.classifier.references import Resolver
-from skinaudit.classifier.refusal import ModelRefused
+from skinaudit.classifier.refusal import ModelRefused, shown
 
-MAX_ENTRIES = 10_000
 METADATA = "configs/metadata.json"
+MOST_CLASSES = 1000
+#: Longest list of a bundle's own words in a report.
+MOST_TOLD = 200
 _INFERENCE = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
 _WEIGHTS = ("models/model.safetensors", "models/model.pt")
 #: Files of a bundle that are read, or that hold nothing a program could act on.
 _HARMLESS = ("docs", "skinaudit", "LICENSE", "LICENSE.txt", "README.md")
-#: Class names that count as malignant when the metadata does not say.
-_MALIGNANT = frozenset(
-    {"mel", "melanoma", "bcc", "basal cell carcinoma", "akiec", "ak", "actinic keratosis", "scc"}
-    | {"squamous cell carcinoma", "merkel cell carcinoma", "malignant"}
-)
 
 
-@dataclass(frozen=True, eq=False)
-class Bundle:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Bundle(Description):
     """What a bundle folder says about its model. The network is not built and the weights are not read yet."""
 
     path: Path
-    name: str
-    version: str
-    licence: str
     network_target: str
     network_arguments: Mapping[str, Value]
-    preprocess: Preprocess
-    classes: tuple[str, ...]
-    titles: tuple[str, ...]
-    malignant: tuple[str, ...]
     weights: Path
     metadata: Mapping[str, Value]
-    ignored: tuple[str, ...]
-    config_digest: str
-    declared: Mapping[str, float]
-
-    @property
-    def calibration(self) -> Path:
-        """Where the drift thresholds of this model are stored."""
-        return self.path / "skinaudit" / "calibration.json"
 
 
 def read_bundle(path: Path) -> Bundle:
@@ -69,7 +53,7 @@ def read_bundle(path: Path) -> Bundle:
 
 
 def _read(path: Path) -> Bundle:
-    files = _list_files(path)
+    files = list_files(path)
     metadata_file = _first(files, (METADATA,), "metadata")
     inference_file = _first(files, _INFERENCE, "inference config")
     weights_file = _first(files, _WEIGHTS, "weights")
@@ -84,44 +68,27 @@ def _read(path: Path) -> Bundle:
         name=_text(metadata.get("name"), path.name),
         version=_text(metadata.get("version"), "not stated"),
         licence=_licence(path, metadata, files),
+        kind="MONAI bundle",
+        network=shown(network_line(target, arguments)),
         network_target=target,
         network_arguments=arguments,
         preprocess=preprocess,
         classes=classes,
+        classes_in=METADATA,
         titles=_titles(metadata, classes),
         malignant=_malignant(metadata, classes),
         weights=path / weights_file,
         metadata=metadata,
-        ignored=(
-            *sorted(set(config) - resolver.used),
-            *(file for file in files if file not in read and file.split("/")[0] not in _HARMLESS),
+        ignored=_told(
+            [
+                *sorted(set(config) - resolver.used),
+                *(file for file in files if file not in read and file.split("/")[0] not in _HARMLESS),
+            ]
         ),
         config_digest=hashlib.sha256(canonical_json({"metadata": metadata, "inference": config}).encode()).hexdigest(),
         declared=_declared(metadata),
+        calibration=path / "skinaudit" / "calibration.json",
     )
-
-
-def _list_files(path: Path) -> list[str]:
-    """List files relative to the bundle; a link could lead out of it, so every link is refused."""
-    if not path.is_dir():
-        raise ModelRefused("no such bundle folder. Give the folder that holds configs/ and models/.")
-    found: list[str] = []
-    for folder, folders, names in os.walk(path, followlinks=False):
-        folders.sort()
-        for name in sorted(folders + names):
-            entry = Path(folder) / name
-            relative = entry.relative_to(path).as_posix()
-            if entry.is_symlink():
-                raise ModelRefused(
-                    f"{relative} is a symbolic link; a bundle must hold its files itself. Copy the file in."
-                )
-            if name in names:
-                if not entry.is_file():
-                    raise ModelRefused(f"{relative} is not a regular file. Remove it.")
-                found.append(relative)
-        if len(found) > MAX_ENTRIES:
-            raise ModelRefused(f"more than {MAX_ENTRIES} files; this is not a bundle. Give the bundle's own folder.")
-    return sorted(found)
 
 
 def _first(files: list[str], candidates: tuple[str, ...], what: str) -> str:
@@ -146,7 +113,13 @@ def _network(resolver: Resolver) -> tuple[str, dict[str, Value]]:
 
 
 def _text(value: Value, default: str) -> str:
-    return value.strip()[:200] if isinstance(value, str) and value.strip() else default
+    return shown(value, 200) if isinstance(value, str) and shown(value) else shown(default, 200)
+
+
+def _told(names: list[str]) -> tuple[str, ...]:
+    """Names out of a bundle as a report may list them."""
+    more = (f"and {len(names) - MOST_TOLD} more",) if len(names) > MOST_TOLD else ()
+    return (*(shown(name, 200) for name in names[:MOST_TOLD]), *more)
 
 
 def _object(value: Value) -> dict[str, Value]:
@@ -165,16 +138,11 @@ def _classes(metadata: dict[str, Value]) -> tuple[str, ...]:
             f'{METADATA}: no class names. Add them as {place}, for instance {{"0": "mel", "1": "nv"}}, one for '
             "each output of the network."
         )
+    if len(names) > MOST_CLASSES:
+        raise ModelRefused(f"{METADATA}: {place} has {len(names)} names; at most {MOST_CLASSES} are accepted.")
     if set(names) != {str(index) for index in range(len(names))}:
         raise ModelRefused(f'{METADATA}: the keys of {place} must count "0", "1", … without a gap.')
-    classes = tuple(str(names[str(index)]) for index in range(len(names)))
-    if not all(_is_class_name(name) for name in names.values()) or len(set(classes)) < len(classes) or len(classes) < 2:
-        raise ModelRefused(f"{METADATA}: {place} must hold at least two different, printable names, got {classes}.")
-    return classes
-
-
-def _is_class_name(value: Value) -> bool:
-    return isinstance(value, str) and value.isprintable() and 0 < len(value.strip()) <= 100
+    return checked_classes([names[str(index)] for index in range(len(names))], f"{METADATA}: {place}")
 
 
 def _titles(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,7 +153,7 @@ def _titles(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[str, 
 def _malignant(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[str, ...]:
     listed = _object(metadata.get("skinaudit")).get("malignant")
     if listed is None:
-        return tuple(name for name in classes if name.strip().lower() in _MALIGNANT)
+        return malignant_by_name(classes)
     names = [str(name) for name in listed] if isinstance(listed, list) else []
     if not isinstance(listed, list) or set(names) - set(classes):
         raise ModelRefused(f"{METADATA}: skinaudit.malignant must list class names out of {', '.join(classes)}.")
@@ -201,7 +169,7 @@ def _licence(path: Path, metadata: dict[str, Value], files: list[str]) -> str:
             with (path / name).open(encoding="utf-8", errors="replace") as file:
                 lines = [line.strip() for line in file.read(4096).splitlines() if line.strip()]
             if lines:
-                return lines[0][:200]
+                return shown(lines[0], 200)
     return _text(metadata.get("copyright"), "not stated")
 
 
@@ -209,7 +177,7 @@ def _declared(metadata: dict[str, Value]) -> dict[str, float]:
     """Read figures that the bundle states about itself; only flat numbers are kept."""
     measured = _object(_object(metadata.get("skinaudit")).get("measured"))
     return {
-        key: float(value)
-        for key, value in measured.items()
+        shown(key, 100): float(value)
+        for key, value in list(measured.items())[:MOST_TOLD]
         if isinstance(value, int | float) and not isinstance(value, bool)
     }

@@ -12,11 +12,13 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from skinaudit.classifier.bundle import METADATA, Bundle, read_bundle
-from skinaudit.classifier.networks import build_network
+from skinaudit.classifier.bundle import METADATA
+from skinaudit.classifier.description import Description
+from skinaudit.classifier.opening import open_model
 from skinaudit.classifier.preprocess import Preprocess
 from skinaudit.classifier.refusal import ModelRefused
-from skinaudit.classifier.weights import fit_weights, read_weights, tensor_digest
+from skinaudit.classifier.source import ModelSource
+from skinaudit.classifier.weights import tensor_digest
 
 
 @dataclass(frozen=True)
@@ -37,49 +39,53 @@ class ModelFacts:
     ignored: tuple[str, ...]
     licence: str
     declared: Mapping[str, float]
+    kind: str
+    assumed: tuple[str, ...]
+    trusted_code: str
 
 
 class Classifier(nn.Module):
-    """A network in evaluation mode, frozen, behind its bundle's intensity steps.
+    """A network in evaluation mode, frozen, behind its declared intensity steps.
 
     ``network`` is the bare network and ``intensity`` what stands before it; ``input_size`` is (h, w) in model
-    orientation; ``digest`` names the network's tensors.
+    orientation; ``digest`` names the model by the network's tensors, and by its code where it brings some.
     """
 
-    def __init__(self, bundle: Bundle, network: nn.Module) -> None:
+    def __init__(self, description: Description, network: nn.Module) -> None:
         super().__init__()
-        # A copy: moving the classifier to a device must not move the bundle's own layers.
-        self.intensity = deepcopy(bundle.preprocess.intensity)
+        # A copy: moving the classifier to a device must not move the description's own layers.
+        self.intensity = deepcopy(description.preprocess.intensity)
         self.network = network
-        self.bundle = bundle
-        self.digest = tensor_digest(network.state_dict())
+        self.description = description
+        self.tensor_digest = tensor_digest(network.state_dict())
+        self.digest = description.digest(self.tensor_digest)
         self.requires_grad_(requires_grad=False)
         self.eval()
 
     @property
     def preprocess(self) -> Preprocess:
         """Geometry before the attack, and back to the photograph's orientation."""
-        return self.bundle.preprocess
+        return self.description.preprocess
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Class names in the order of the logits."""
-        return self.bundle.classes
+        return self.description.classes
 
     @property
     def titles(self) -> tuple[str, ...]:
         """Class names for people, in the same order."""
-        return self.bundle.titles
+        return self.description.titles
 
     @property
     def malignant(self) -> tuple[str, ...]:
         """Names of the malignant classes."""
-        return self.bundle.malignant
+        return self.description.malignant
 
     @property
     def input_size(self) -> tuple[int, int]:
         """(h, w) of the input in model orientation."""
-        return self.bundle.preprocess.spatial
+        return self.description.preprocess.spatial
 
     def forward(self, x: Tensor) -> Tensor:
         """Classify pixels.
@@ -102,44 +108,44 @@ class Classifier(nn.Module):
 
     def card(self) -> ModelFacts:
         """Collect what a report says about this classifier."""
-        bundle = self.bundle
-        arguments = ", ".join(f"{key}={value}" for key, value in bundle.network_arguments.items())
+        known = self.description
         return ModelFacts(
-            name=bundle.name,
-            version=bundle.version,
-            network=f"{bundle.network_target}({arguments})",
+            name=known.name,
+            version=known.version,
+            network=known.network,
             parameters=sum(parameter.numel() for parameter in self.network.parameters()),
-            tensor_digest=self.digest,
-            config_digest=bundle.config_digest,
-            classes=bundle.classes,
-            class_titles=bundle.titles,
-            malignant=bundle.malignant,
+            tensor_digest=self.tensor_digest,
+            config_digest=known.config_digest,
+            classes=known.classes,
+            class_titles=known.titles,
+            malignant=known.malignant,
             input_size=self.input_size,
-            preprocessing=bundle.preprocess.describe(),
-            ignored=bundle.ignored,
-            licence=bundle.licence,
-            declared=dict(bundle.declared),
+            preprocessing=known.preprocess.describe(),
+            ignored=known.ignored,
+            licence=known.licence,
+            declared=dict(known.declared),
+            kind=known.kind,
+            assumed=known.assumed,
+            trusted_code="" if known.code is None else str(known.code),
         )
 
 
-def load_classifier(path: Path, device: torch.device | None = None) -> Classifier:
-    """Read a bundle, build its network, fit the weights and try one grey image.
+def load_classifier(source: ModelSource | Path, device: torch.device | None = None) -> Classifier:
+    """Open a model, fit its weights and try one grey image.
 
     Args:
-        path: bundle folder.
+        source: where the model comes from; a path alone is a bundle folder.
         device: where the classifier goes; None: the CPU.
 
     Raises:
-        ModelRefused: The bundle, its weights or its network cannot be used; or outputs and classes do not match.
+        ModelRefused: The model, its weights or its network cannot be used; or outputs and classes do not match.
     """
-    bundle = read_bundle(path)
+    asked = ModelSource(source) if isinstance(source, Path) else source
+    classifier = Classifier(*open_model(asked))
     try:
-        network = build_network(bundle.network_target, bundle.network_arguments)
-        fit_weights(network, read_weights(bundle.weights), bundle.weights.name)
-        classifier = Classifier(bundle, network)
         _check_outputs(classifier)
     except ModelRefused as error:
-        raise ModelRefused(f"{path.name}: {error}") from error
+        raise ModelRefused(f"{asked.name}: {error}") from error
     return classifier.to(device or torch.device("cpu"))
 
 
@@ -183,12 +189,15 @@ def _check_outputs(classifier: Classifier) -> None:
             logits = classifier(grey)
     except ModelRefused:
         raise
-    except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+    except Exception as error:
+        foreseen = isinstance(error, RuntimeError | ValueError | AssertionError | TypeError)
+        if not foreseen and classifier.description.code is None:
+            raise
         raise ModelRefused(f"the network cannot take a {classifier.input_size} image: {error}") from error
     if logits.shape[1] != len(classifier.classes):
         raise ModelRefused(
-            f"the network has {logits.shape[1]} outputs, but {METADATA} names {len(classifier.classes)} classes. "
-            "Make them agree."
+            f"the network has {logits.shape[1]} outputs, but {classifier.description.classes_in} names "
+            f"{len(classifier.classes)} classes. Make them agree."
         )
     if not bool(logits.isfinite().all()):
         raise ModelRefused("a grey image gives NaN or infinite logits; the weights or the pre-processing are broken.")

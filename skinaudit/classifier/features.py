@@ -7,10 +7,15 @@ from collections.abc import Callable, Mapping, Sequence
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
+from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 
-_ATTENTION = {torch.softmax, Tensor.softmax, functional.softmax, functional.scaled_dot_product_attention}
-_CONVOLUTION = {torch.conv2d, functional.conv2d}
+_ATTENTION = {
+    torch.softmax, Tensor.softmax, functional.softmax, functional.scaled_dot_product_attention,
+    torch.ops.aten.softmax, torch.ops.aten.scaled_dot_product_attention,
+}  # fmt: skip
+_CONVOLUTION = {torch.conv2d, functional.conv2d, torch.ops.aten.conv2d}
+_LINEAR = {functional.linear, torch.ops.aten.linear}
 #: Steps of a head that is affine in the features; any other step (an activation, say) may not be.
 _AFFINE = {
     "__getitem__", "adaptive_avg_pool2d", "avg_pool2d", "batch_norm", "contiguous", "conv2d", "dropout", "flatten",
@@ -20,6 +25,12 @@ _AFFINE = {
 
 class FeaturesUnavailable(ValueError):
     """The network has no last convolutional feature map (a transformer, a multi-layer perceptron)."""
+
+
+def without_overload(func: Callable[..., object]) -> Callable[..., object]:
+    """The operator that a torch.export program calls by one of its overloads; any other function as it is."""
+    packet: Callable[..., object] = func.overloadpacket if isinstance(func, OpOverload) else func
+    return packet
 
 
 class LastFeatureMap(TorchFunctionMode):
@@ -34,6 +45,7 @@ class LastFeatureMap(TorchFunctionMode):
         self._features: Tensor | None = None
         self._extent = (0, 0)
         self._tokens = False
+        self._in_parts = False
         self._after: list[str] = []
 
     def __torch_function__(
@@ -47,12 +59,15 @@ class LastFeatureMap(TorchFunctionMode):
         if func is functional.multi_head_attention_forward:
             self._tokens = True
         if isinstance(result, Tensor):
-            self._note(func, result)
+            self._note(without_overload(func), result)
+            # Logits of several passes put under each other: what was seen are the features of the last pass.
+            along = (kwargs or {}).get("dim", args[1] if len(args) > 1 else 0)
+            self._in_parts |= func is torch.cat and result.dim() == 2 and along == 0
         return result
 
     def _note(self, func: Callable[..., object], result: Tensor) -> None:
         spatial = result.dim() == 4 and result.shape[2] * result.shape[3] > 1 and result.is_floating_point()
-        if (func in _ATTENTION and result.dim() > 2) or (func is functional.linear and result.dim() == 3):
+        if (func in _ATTENTION and result.dim() > 2) or (func in _LINEAR and result.dim() == 3):
             self._tokens = True
         elif func in _CONVOLUTION and spatial:
             self._tokens = False
@@ -73,8 +88,13 @@ class LastFeatureMap(TorchFunctionMode):
         """
         if self._features is None or self._tokens:
             raise FeaturesUnavailable(
-                "this network ends in attention or has no spatial features, so CAM has no map to weigh; "
-                "audit it with --interpreters grad"
+                "this network ends in attention, has no spatial features or cannot be looked into (TorchScript), so "
+                "CAM has no map to weigh; audit it with --interpreters grad"
+            )
+        if self._in_parts:
+            raise FeaturesUnavailable(
+                "this network takes its images in parts, so that CAM sees the features of the last part alone; export "
+                "it for any number of images (dynamic_shapes), or audit it with --interpreters grad"
             )
         return self._features
 

@@ -16,9 +16,19 @@ from torch import nn
 
 from skinaudit.classifier.config_file import Value
 from skinaudit.classifier.refusal import ModelRefused
+from skinaudit.classifier.sketch import sketch_network
 
 #: Largest whole number in an argument (pixels, channels, classes); larger ones only serve to exhaust memory.
 MAX_NUMBER = 65_536
+#: Most layers that an argument may ask for; each one costs time, whatever its size.
+MAX_LAYERS = 500
+_LAYERS = ("layers", "block_config", "num_layers")
+#: What a normalisation or activation may be told. A device or a type would undo the sketch.
+_LAYER_OPTIONS = frozenset(
+    {"affine", "alpha", "approximate", "beta", "bias", "dim", "elementwise_affine", "eps", "init", "inplace", "k"}
+    | {"momentum", "negative_slope", "normalized_shape", "num_channels", "num_groups", "num_parameters", "size"}
+    | {"track_running_stats"}
+)
 
 _DENSENET = frozenset(
     {"spatial_dims", "in_channels", "out_channels", "init_features", "growth_rate", "block_config", "bn_size"}
@@ -64,31 +74,48 @@ _NEVER_PRETRAINED = frozenset({"DenseNet", "ResNet", "ViT"})
 _NO_PRETRAINED_VALUES: dict[str, tuple[Value, ...]] = {"pretrained": (False,), "weights": (None,)}
 
 
-def build_network(target: str, arguments: Mapping[str, Value]) -> nn.Module:
+def build_network(
+    target: str, arguments: Mapping[str, Value], approve: Callable[[nn.Module], None] | None = None
+) -> nn.Module:
     """Build a classifier with random weights.
 
     Args:
         target: ``monai.networks.nets.X`` (or ``X``), ``torchvision.models.x`` or ``timm.create_model``.
         arguments: literals only.
+        approve: looks at the network while its tensors have shapes but no memory yet, and raises ModelRefused if it
+            should not be built.
 
     Raises:
-        ModelRefused: The target or an argument is not on the list, the arguments ask for pre-trained weights, or the
-            library refuses them.
+        ModelRefused: The target or an argument is not on the list, the arguments ask for pre-trained weights, the
+            library refuses them, or the network would be too large.
     """
     asked = {key: value for key, value in arguments.items() if not _declines_pretrained(target, key, value)}
     asked.pop("progress", None)
     for key, value in asked.items():
-        _refuse_unless_literal(f"{target}: {key}", value)
+        _refuse_unless_literal(f"{target[:200]}: {key[:100]}", value)
+    _refuse_many_layers(target, asked)
     build = _find(target, asked)
     # The random start values are replaced by the bundle's weights; the caller's random state stays as it was.
     with torch.random.fork_rng(devices=[]):
         try:
+            sketch = sketch_network(build, counts=".regnet_" in target)
+            if approve is not None:
+                approve(sketch)
             return build()
+        except ModelRefused:
+            raise
         except ImportError as error:
             missing = str(error).split("\n", maxsplit=1)[0]
             raise ModelRefused(f"{target}: needs a package that is not installed: {missing}") from error
-        except (TypeError, ValueError, RuntimeError, AssertionError, KeyError, IndexError, AttributeError) as error:
+        except _NOT_BUILT as error:
             raise ModelRefused(f"{target}: cannot be built with these arguments: {str(error)[:300]}") from error
+
+
+#: What libraries raise on arguments that make no sense.
+_NOT_BUILT = (
+    *(ArithmeticError, AssertionError, AttributeError, LookupError, MemoryError, NameError),
+    *(RuntimeError, TypeError, ValueError),
+)
 
 
 def _declines_pretrained(target: str, key: str, value: Value) -> bool:
@@ -162,8 +189,18 @@ def _refuse_unknown(target: str, arguments: Mapping[str, Value], known: frozense
     unknown = sorted(set(arguments) - known)
     if unknown:
         raise ModelRefused(
-            f"{target}: argument {', '.join(unknown)} is not accepted. Remove it; known are {', '.join(sorted(known))}."
+            f"{target[:200]}: argument {', '.join(unknown)[:200]} is not accepted. Remove it; known are "
+            f"{', '.join(sorted(known))}."
         )
+
+
+def _refuse_many_layers(target: str, arguments: Mapping[str, Value]) -> None:
+    for key in _LAYERS:
+        value = arguments.get(key)
+        numbers = value if isinstance(value, list) else [value]
+        layers = sum(number for number in numbers if isinstance(number, int))
+        if layers > MAX_LAYERS:
+            raise ModelRefused(f"{target}: {key} asks for {layers} layers; at most {MAX_LAYERS} are accepted.")
 
 
 def _refuse_unless_literal(where: str, value: Value) -> None:
@@ -173,6 +210,7 @@ def _refuse_unless_literal(where: str, value: Value) -> None:
     elif isinstance(value, dict):
         if any(key.startswith("_") and key.endswith("_") for key in value):
             raise ModelRefused(f"{where} asks for an object to be built; an argument must be a literal.")
+        _refuse_unknown(where, value, _LAYER_OPTIONS)
         for key, item in value.items():
             _refuse_unless_literal(f"{where}::{key}", item)
     elif isinstance(value, list):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -70,29 +69,6 @@ class Preprocess:
     def from_display(self, tensor: Tensor) -> Tensor:
         """Turn (…,h,w) as the photograph lies into model orientation."""
         return tensor.transpose(-1, -2) if self.reverse_indexing else tensor
-
-    def write_png(self, shown: Tensor, path: Path) -> None:
-        """Write (3,h,w) uint8 in model orientation as an RGB PNG that lies as the photograph does.
-
-        Raises:
-            ValueError: The tensor is not (3,h,w) uint8.
-        """
-        if shown.dtype != torch.uint8 or shown.ndim != 3 or shown.shape[0] != 3:
-            raise ValueError(f"shown: expected (3,h,w) uint8, got {tuple(shown.shape)} {shown.dtype}")
-        array = self.to_display(shown).permute(1, 2, 0).contiguous().cpu().numpy()
-        Image.fromarray(array).save(path, format="PNG", optimize=True)
-
-    def read_png(self, path: Path) -> Tensor:
-        """Read what ``write_png`` wrote: the same (3,h,w) uint8 in model orientation.
-
-        Raises:
-            ValueError: The file is not an 8-bit RGB PNG.
-        """
-        with Image.open(path, formats=["PNG"]) as image:
-            if image.mode != "RGB":
-                raise ValueError(f"{path.name}: expected an 8-bit RGB PNG, got mode {image.mode}")
-            array = np.array(image, dtype=np.uint8)
-        return self.from_display(torch.from_numpy(array).permute(2, 0, 1)).contiguous()
 
     def describe(self) -> tuple[str, ...]:
         """One plain line for each transform, with the side of the attack on which it stands."""

@@ -62,7 +62,7 @@ class Resolver:
                 value = self._follow(value, where, (*chain, reference))
             if isinstance(value, dict) and step in value:
                 value = value[step]
-            elif isinstance(value, list) and step.isascii() and step.isdigit() and int(step) < len(value):
+            elif isinstance(value, list) and _is_index(step) and int(step) < len(value):
                 value = value[int(step)]
             else:
                 raise ModelRefused(
@@ -70,3 +70,7 @@ class Resolver:
                 )
         self.used.add(steps[0])
         return self._literal(value, "::".join(steps), (*chain, reference))
+
+
+def _is_index(step: str) -> bool:
+    return step.isascii() and step.isdigit() and len(step) <= 9

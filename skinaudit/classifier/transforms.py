@@ -17,6 +17,8 @@ from skinaudit.classifier.arguments import Arguments, PreprocessError
 from skinaudit.classifier.config_file import Value
 from skinaudit.classifier.intensity import Normalise, PixelRange, ScaleByFactor, ScaleFixedRange, ScaleToRange
 
+MAX_STEPS = 50
+
 _RESIZE_MODES = ("nearest", "nearest-exact", "linear", "bilinear", "bicubic", "trilinear", "area")
 _ALIGNED_MODES = ("linear", "bilinear", "bicubic", "trilinear")
 
@@ -68,6 +70,8 @@ def _as_list(transforms: Value) -> list[dict[str, Value]]:
             raise PreprocessError(f"preprocessing: Compose: unknown argument {', '.join(extra)}. Remove it.")
         transforms = transforms.get("transforms")
     entries = transforms if isinstance(transforms, list) else []
+    if len(entries) > MAX_STEPS:
+        raise PreprocessError(f"preprocessing: {len(entries)} transforms; at most {MAX_STEPS} are accepted.")
     plain = [entry for entry in entries if isinstance(entry, dict)]
     if not plain or len(plain) < len(entries):
         raise PreprocessError('preprocessing: must be a list of {"_target_": name, …} transforms.')

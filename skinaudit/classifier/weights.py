@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-import zipfile
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -17,11 +16,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from skinaudit.classifier.archive import check_torch_archive
+from skinaudit.classifier.config_file import parse_json
+from skinaudit.classifier.files import size_of_file
 from skinaudit.classifier.refusal import ModelRefused
 
-MAX_HEADER_BYTES = 100 * 2**20
+#: Header of a safetensors file: enough for 40 000 tensors.
+MAX_HEADER_BYTES = 4 * 2**20
 MAX_BYTES = 2 * 2**30
+MAX_DIMENSIONS = 8
 
+#: What torch raises on damaged files.
+_UNREADABLE = (
+    *(UnpicklingError, ArithmeticError, AttributeError, EOFError, LookupError, MemoryError),
+    *(RuntimeError, TypeError, ValueError),
+)
 #: safetensors name of a type -> bytes of one element.
 _ELEMENT_BYTES = {
     **dict.fromkeys(("BOOL", "U8", "I8"), 1),
@@ -42,10 +51,8 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         ModelRefused: The file is too large, damaged, needs code to be read, or holds something else than tensors.
     """
-    size = path.stat().st_size
-    if size > MAX_BYTES:
-        raise ModelRefused(f"{path.name}: {size} bytes; weights may have at most {MAX_BYTES}.")
     if path.suffix == ".safetensors":
+        size_of_file(path, MAX_BYTES)
         check_safetensors_header(path)
         try:
             return load_file(path, device="cpu")
@@ -63,16 +70,17 @@ def check_safetensors_header(path: Path) -> None:
     Raises:
         ModelRefused: One of these does not hold.
     """
-    size = path.stat().st_size
+    size = size_of_file(path, MAX_BYTES)
     with path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if size < 8 or length > min(MAX_HEADER_BYTES, size - 8):
             raise ModelRefused(
-                f"{path.name}: the header says {length} bytes, the file has {size}; it is cut off or damaged."
+                f"{path.name}: the header says {length} bytes, the file has {size}, at most {MAX_HEADER_BYTES} are "
+                "accepted; it is cut off or damaged."
             )
         raw = file.read(length)
     try:
-        header = json.loads(raw)
+        header = parse_json(raw.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         raise ModelRefused(f"{path.name}: the header is not JSON: {error}") from error
     if not isinstance(header, dict):
@@ -97,36 +105,98 @@ def _span(file: str, name: str, entry: object) -> tuple[int, int]:
 
 
 def _whole_numbers(value: object) -> TypeGuard[list[int]]:
-    return isinstance(value, list) and all(type(item) is int and item >= 0 for item in value)
+    return (
+        isinstance(value, list)
+        and len(value) <= MAX_DIMENSIONS
+        and all(type(item) is int and 0 <= item <= MAX_BYTES for item in value)
+    )
 
 
 def _read_torch(path: Path) -> dict[str, Tensor]:
-    if zipfile.is_zipfile(path):
-        with zipfile.ZipFile(path) as archive:
-            unpacked = sum(entry.file_size for entry in archive.infolist())
-        if unpacked > MAX_BYTES:
-            raise ModelRefused(f"{path.name}: unpacks to {unpacked} bytes; weights may have at most {MAX_BYTES}.")
-    try:
-        loaded: object = torch.load(path, map_location="cpu", weights_only=True)
-    except (UnpicklingError, RuntimeError, ValueError, EOFError, KeyError, TypeError, AttributeError) as error:
-        first = str(error).strip().split("\n")[0][:200]
-        raise ModelRefused(
-            f"{path.name}: not plain weights ({first}). Save the state_dict alone, best as models/model.safetensors."
-        ) from error
+    loaded: object = read_checkpoint(path)
     for key in ("state_dict", "model"):
         if isinstance(loaded, Mapping) and isinstance(loaded.get(key), Mapping):
             loaded = loaded[key]
             break
+    return tensors_of(loaded, path.name)
+
+
+def read_checkpoint(path: Path) -> object:
+    """Load what a file of torch holds with ``torch.load(weights_only=True)``, whatever it is.
+
+    Raises:
+        ModelRefused: The file is too large, damaged, or needs code to be read.
+    """
+    size_of_file(path, MAX_BYTES)
+    check_torch_archive(path)
+    try:
+        # Mapped, so that a tensor that claims more bytes than the file has meets the end of the file.
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except _UNREADABLE as error:
+        raise ModelRefused(f"{path.name}: not plain weights: {_why_not(error)}") from error
+
+
+def _why_not(error: Exception) -> str:
+    """What stands in the way of reading a file as data, without torch's advice to read it unsafely."""
+    first = str(error).strip().split("\n")[0][:200]
+    return f"{first}. Save the state_dict alone, best as models/model.safetensors."
+
+
+def tensors_of(loaded: object, name: str) -> dict[str, Tensor]:
+    """Narrow what was loaded to name -> tensor.
+
+    Raises:
+        ModelRefused: It is not a mapping of names to dense tensors.
+    """
     if not isinstance(loaded, Mapping):
-        raise ModelRefused(f"{path.name}: holds a {type(loaded).__name__}, not a state_dict of tensors.")
+        raise ModelRefused(f"{name}: holds a {type(loaded).__name__}, not a state_dict of tensors.")
     state: dict[str, Tensor] = {}
-    for name, value in loaded.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+    for key, value in loaded.items():
+        if not isinstance(key, str) or not isinstance(value, Tensor) or value.layout != torch.strided:
+            raise ModelRefused(f"{name}: entry {str(key)[:100]!r} is not a dense tensor. Save the state_dict alone.")
+        if _bytes_of(value) > value.untyped_storage().nbytes():
             raise ModelRefused(
-                f"{path.name}: entry {str(name)[:100]!r} is not a dense tensor. Save the state_dict alone."
+                f"{name}: entry {key[:100]!r} of shape {tuple(value.shape)} repeats stored values. Save a copy of it."
             )
-        state[name] = value
+        state[key] = value
+    total = sum(_bytes_of(value) for value in state.values())
+    if total > MAX_BYTES:
+        raise ModelRefused(f"{name}: its tensors take {total} bytes; at most {MAX_BYTES} are accepted.")
     return state
+
+
+def _bytes_of(tensor: Tensor) -> int:
+    return tensor.numel() * tensor.element_size()
+
+
+def check_weights(own: Mapping[str, Tensor], state: Mapping[str, Tensor], name: str) -> None:
+    """Check that weights belong to a network, by names, shapes and types alone.
+
+    Args:
+        own: name -> tensor of the network; the tensors may be without memory.
+        state: name -> tensor of the file.
+        name: how messages call the weights.
+
+    Raises:
+        ModelRefused: Names or shapes differ, or a type cannot be taken.
+    """
+    problems = {
+        "missing": sorted(set(own) - set(state)),
+        "unexpected": sorted(set(state) - set(own)),
+        "of another shape": [
+            f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
+            for key in sorted(set(own) & set(state))
+            if state[key].shape != own[key].shape
+        ],
+        "of another type": [
+            f"{key} {state[key].dtype}" for key in sorted(set(own) & set(state)) if _kind(state[key]) != _kind(own[key])
+        ],
+    }
+    told = [
+        f"{len(keys)} {kind}: {', '.join(key[:100] for key in keys[:5])}" for kind, keys in problems.items() if keys
+    ]
+    if told:
+        raise ModelRefused(f"{name}: the weights do not belong to the network; {'; '.join(told)}.")
 
 
 def fit_weights(network: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
@@ -141,21 +211,7 @@ def fit_weights(network: nn.Module, state: Mapping[str, Tensor], name: str) -> N
         ModelRefused: Names or shapes differ, a type cannot be taken, or a value is NaN or infinite.
     """
     own: dict[str, Tensor] = network.state_dict()
-    problems = {
-        "missing": sorted(set(own) - set(state)),
-        "unexpected": sorted(set(state) - set(own)),
-        "of another shape": [
-            f"{key} {tuple(state[key].shape)} instead of {tuple(own[key].shape)}"
-            for key in sorted(set(own) & set(state))
-            if state[key].shape != own[key].shape
-        ],
-        "of another type": [
-            f"{key} {state[key].dtype}" for key in sorted(set(own) & set(state)) if _kind(state[key]) != _kind(own[key])
-        ],
-    }
-    told = [f"{len(keys)} {kind}: {', '.join(keys[:5])}" for kind, keys in problems.items() if keys]
-    if told:
-        raise ModelRefused(f"{name}: the weights do not belong to the network; {'; '.join(told)}.")
+    check_weights(own, state, name)
     fitted = {key: value.to(own[key].dtype) for key, value in state.items()}
     broken = [key for key, value in fitted.items() if value.is_floating_point() and not bool(value.isfinite().all())]
     if broken:

@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from skinaudit import __version__
-from skinaudit.cli import audit, calibrate, explain, models, predict, report
-from skinaudit.cli.errors import say_failure
+from skinaudit.cli import audit, calibrate, explain, models, models_check, predict, report
+from skinaudit.cli.errors import drop_closed_output, say_failure
 from skinaudit.cli.exit_codes import ExitCode, table
 
 _SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -39,6 +39,12 @@ models_app = typer.Typer(
 )
 models_app.command("list", help=models.LIST_HELP, short_help="List models.")(models.list_models)
 models_app.command("show", help=models.SHOW_HELP, short_help="Show what a model is.")(models.show_model)
+models_app.command("import", help=models.IMPORT_HELP, short_help="Make a bundle from plain weights.")(
+    models.import_model
+)
+models_app.command("check", help=models_check.HELP, short_help="Look whether a model can be audited at all.")(
+    models_check.check_model
+)
 app.add_typer(models_app, name="models")
 
 
@@ -75,6 +81,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments: what stands after the command's name; None takes the process's own.
     """
     given = tuple(sys.argv[1:] if arguments is None else arguments)
+    streams = (sys.stdout, sys.stderr)  # the parser may put others in their place
+    code = _run(given)
+    closed = drop_closed_output(streams)
+    return code or int(ExitCode.OUTPUT_CLOSED) if closed else code
+
+
+def _run(given: tuple[str, ...]) -> int:
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")  # a terminal that knows no ε prints a question mark and goes on
@@ -82,6 +95,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         result = app(given, prog_name="skinaudit", standalone_mode=False, obj=given)
     except (KeyboardInterrupt, typer.Abort):
         return int(ExitCode.INTERRUPTED)
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # so does the parser end, where help meets a closed pipe
+            return int(ExitCode.OUTPUT_CLOSED)
+        raise
     except Exception as error:
         # Usage errors have another class in each generation of typer; all of them can word themselves.
         words = getattr(error, "format_message", None)

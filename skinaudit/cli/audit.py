@@ -10,14 +10,18 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skinaudit.classifier.finding import TITLES
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console, duration
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import PRESETS, AuditConfig, Device, Preset, TargetRule, ThreatModel
 
 if TYPE_CHECKING:
     from skinaudit.audit.outlook import Outlook
+    from skinaudit.audit.records import RunHeader
     from skinaudit.audit.session import AuditRequest, Prepared
     from skinaudit.report.render import Rendered
 
@@ -49,19 +53,22 @@ Examples:
   skinaudit audit models/isic2018-efficientnet-lite0 photos/ --labels truth.csv --out runs/first
   skinaudit audit isic2018-efficientnet-lite0 photos/ --preset quick --interpreters cam
   skinaudit audit my-bundle/ photos/ --epsilon 4/255 --target random --json > result.json
+  skinaudit audit lesion.pt photos/ --network timm:resnet50 --classes mel,nv,bkl --mean imagenet --size 224
+  skinaudit audit clinic.networks:make photos/ --classes mel,nv --mean none --size 224 --weights w.pt --trust-code
 
 Interrupted, with Ctrl-C or otherwise? The same command goes on where it stopped. It refuses when the model, the images
 or a setting differ, and says which. On a finished run it writes the report again and attacks nothing.
 
 \b
 Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 5 interrupted (can be resumed),
-            6 run directory refused, 7 bug.
+            6 run directory refused, 7 bug, 141 nobody reads the output.
 """
 
 
+@takes_a_model
 def audit(
     context: typer.Context,
-    model: options.ModelArgument,
+    model: ModelSource,
     images: options.ImagesArgument,
     out: Annotated[
         Path | None,
@@ -89,6 +96,8 @@ def audit(
     show_file_names: Annotated[
         bool, typer.Option("--show-file-names", help="Print file names in the report; they may name patients.")
     ] = False,
+    frame: options.FrameOption = None,
+    allow_burned_in: options.BurnedInOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Replaced by ``HELP``."""
@@ -109,10 +118,12 @@ def audit(
             device=choose_device(device),
             threads=options.thread_count(threads),
             show_file_names=show_file_names,
+            frame=frame,
+            burned_in=allow_burned_in,
         )
-        bundle = options.find_model(model)
-        folder = out or options.default_run_folder(bundle, images)
-        request = AuditRequest(bundle, images, options.labels_for(images, labels, console), config, id_key)
+        found = options.find_model(model)
+        folder = out or options.default_run_folder(found, images)
+        request = AuditRequest(found, images, options.labels_for(images, labels, console), config, id_key)
         again = shlex.join(("skinaudit", *context.obj)) if isinstance(context.obj, tuple) else "the same command"
         _show(console, _run(request, folder, console, again))
 
@@ -128,25 +139,37 @@ def _show(console: Console, rendered: Rendered) -> None:
 def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> Rendered:
     """Prepare, attack, render; an interruption says how to go on."""
     from skinaudit.audit.engines.local import run_audit
+    from skinaudit.audit.memory import prepare_within_memory
     from skinaudit.audit.outlook import outlook
-    from skinaudit.audit.session import prepare
+    from skinaudit.images.reading import Reading
+    from skinaudit.images.workers import DecoderPool
     from skinaudit.report.render import render
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to press Ctrl-C
     try:
-        with console.progress() as listener:
-            prepared = prepare(request, listener)
-        ahead = outlook(prepared, folder)
-        _show_subject(console, prepared, folder, ahead)
-        with console.progress() as listener:
-            listener.expect(ahead.seconds)
-            run_audit(prepared, folder, listener)
+        with DecoderPool(Reading(frame=request.config.frame, burned_in=request.config.burned_in)) as decoder:
+            with console.progress() as listener:
+                prepared = prepare_within_memory(request, folder, decoder, listener)
+            ahead = outlook(prepared, folder)
+            _show_subject(console, prepared, folder, ahead)
+            with console.progress() as listener:
+                listener.expect(ahead.seconds)
+                run_audit(prepared, folder, decoder, listener)
         return render(folder)
     except KeyboardInterrupt:
         kept = f"what is done so far is kept in {folder}" if folder.exists() else "no attack had begun"
         raise CommandFailed(f"interrupted; {kept}. To go on: {again}", ExitCode.INTERRUPTED) from None
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def _check_lines(header: RunHeader) -> list[str]:
+    """How the checks of the model ended; those that raised an alarm by name."""
+    if not header.checks:
+        return []
+    alarms = [TITLES[one.check].lower() for one in header.checks if not one.passed]
+    named = f"alarm: {', '.join(alarms)}" if alarms else "no alarm"
+    return [f"{len(header.checks)} made, {named}"]
 
 
 def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:
@@ -164,8 +187,10 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
             "Model",
             f"{model.name} {model.version}, {model.network.partition('(')[0]}, weights {model.tensor_digest[:12]}",
         ),
+        *(("", line) for line in options.model_notes(model)),
         ("Classes", ", ".join(f"{name}*" if name in model.malignant else name for name in model.classes)),
         ("", "* malignant" if model.malignant else "none is declared malignant"),
+        *(("Checks", line) for line in _check_lines(header)),
         ("Images", f"{header.images_found} found, {len(prepared.chosen)} to be attacked"),
         *(("", f"{count} not attacked, {why}") for why, count in sorted(left_out.items())),
         ("Attack", f"epsilon {epsilon_text(config.threat.epsilon)}, target {config.threat.target}, {config.preset}"),

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console
 from skinaudit.cli.errors import one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
 
 if TYPE_CHECKING:
@@ -21,7 +23,8 @@ HELP = """Measure how far a model's maps move under harmless changes, and store 
 Clean images that the model gets right are re-encoded as JPEG, overlaid with faint noise and shifted by half a pixel.
 95 of 100 maps move no further than the limits found; an attacked map counts as kept when it stays within them. Use
 images of the model's own kind that will not be attacked, 100 or more. The limits go into the bundle
-(skinaudit/calibration.json) and hold for these weights only; --dry-run prints them and stores nothing.
+(skinaudit/calibration.json), for a model that is no bundle into a file beside its weights, and hold for these weights
+only; --dry-run prints them and stores nothing.
 
 \b
 Examples:
@@ -33,8 +36,9 @@ Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 7 bug.
 """
 
 
+@takes_a_model
 def calibrate(
-    model: options.ModelArgument,
+    model: ModelSource,
     images: options.ImagesArgument,
     labels: options.LabelsOption = None,
     interpreters: options.InterpretersOption = "cam,grad",
@@ -44,6 +48,8 @@ def calibrate(
     threads: options.ThreadsOption = None,
     seed: options.SeedOption = 0,
     id_key: options.IdKeyOption = None,
+    frame: options.FrameOption = None,
+    allow_burned_in: options.BurnedInOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Replaced by ``HELP``."""
@@ -54,18 +60,23 @@ def calibrate(
         from skinaudit.audit.calibrate import calibrate as measure
         from skinaudit.images.folder import read_labels
         from skinaudit.images.identity import load_key
+        from skinaudit.images.reading import Reading
+        from skinaudit.images.workers import DecoderPool
 
-        classifier, place = options.load_model(model, device, threads)
+        classifier, place = options.load_model(model, device, threads, console)
         named = options.labels_for(images, labels, console)
         truth = read_labels(named, classifier.classes) if named else {}
         request = CalibrationRequest(images, truth, names, batch_size, seed, load_key(id_key))
-        with console.progress() as listener:
+        reading = Reading(frame=frame, burned_in=allow_burned_in)
+        with DecoderPool(reading) as decoder, console.progress() as listener:
             thresholds = measure(
                 classifier,
                 request,
                 place,
+                decoder,
                 surveyed=listener.counter("Reading images"),
                 measured=listener.counter("Measuring map drift"),
+                left_out=lambda reason: listener.say(f"An image is left out: {reason}"),
             )
         _show_limits(console, thresholds)
         file = None if dry_run else store(classifier, thresholds)

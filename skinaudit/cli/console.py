@@ -27,6 +27,11 @@ def printable(text: str) -> str:
     return "".join(letter if letter.isprintable() else "?" for letter in text.replace("\u00a0", " "))
 
 
+def _harmless(document: str) -> str:
+    """Escape in JSON what a terminal would obey; the document stays the same."""
+    return "".join(sign if sign.isprintable() or sign == "\n" else json.dumps(sign)[1:-1] for sign in document)
+
+
 def duration(seconds: float) -> str:
     """A length of time in words.
 
@@ -42,7 +47,7 @@ def duration(seconds: float) -> str:
 def is_interactive() -> bool:
     """Does a person look at this in a terminal that may have colours and bars?"""
     wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return wanted and sys.stdout.isatty() and sys.stderr.isatty()
+    return wanted and all(stream is not None and stream.isatty() for stream in (sys.stdout, sys.stderr))
 
 
 class Console:
@@ -67,7 +72,7 @@ class Console:
     def document(self, content: Mapping[str, object]) -> None:
         """The JSON document, when one was asked for."""
         if self.as_json:
-            typer.echo(json.dumps(content, ensure_ascii=False, indent=1))
+            typer.echo(_harmless(json.dumps(content, ensure_ascii=False, indent=1)))
 
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and what stands behind them."""

@@ -6,8 +6,9 @@ import json
 import os
 import sys
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import TextIO
 
 import typer
 
@@ -40,6 +41,10 @@ def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
         yield
     except (typer.Exit, typer.BadParameter):
         raise
+    except BrokenPipeError as error:
+        if not _closed((sys.stdout, sys.stderr)):
+            raise _bug(error, as_json=as_json) from error
+        raise typer.Exit(int(ExitCode.OUTPUT_CLOSED)) from None
     except KeyboardInterrupt:
         raise _said("stopped; nothing was changed", ExitCode.INTERRUPTED, as_json=as_json) from None
     except Exception as error:
@@ -52,9 +57,40 @@ def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
 def say_failure(message: str, code: ExitCode, *, as_json: bool = False) -> None:
     """One line on stderr; with ``as_json`` a document on stdout as well."""
     line = printable(" ".join(message.split()))
-    typer.echo(f"skinaudit: {line}", err=True)
+    with suppress(BrokenPipeError):  # nobody there to read it: the exit code says it
+        typer.echo(f"skinaudit: {line}", err=True)
     if as_json:
-        typer.echo(json.dumps({"exit_code": int(code), "error": line}, ensure_ascii=False, indent=1))
+        with suppress(BrokenPipeError):
+            typer.echo(json.dumps({"exit_code": int(code), "error": line}, ensure_ascii=False, indent=1))
+
+
+def drop_closed_output(streams: Sequence[TextIO | None]) -> bool:
+    """Send to nowhere what a reader who went away did not take, so that the interpreter does not complain at its end.
+
+    Args:
+        streams: stdout and stderr; None where there is none.
+
+    Returns:
+        Whether a reader has gone away.
+    """
+    closed = _closed(streams)
+    for stream in closed:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, stream.fileno())
+        os.close(nowhere)
+    return bool(closed)
+
+
+def _closed(streams: Sequence[TextIO | None]) -> list[TextIO]:
+    found = []
+    for stream in streams:
+        if stream is None:
+            continue
+        try:
+            stream.flush()
+        except BrokenPipeError:
+            found.append(stream)
+    return found
 
 
 def _said(message: str, code: ExitCode, *, as_json: bool) -> typer.Exit:

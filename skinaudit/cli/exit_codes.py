@@ -16,17 +16,21 @@ class ExitCode(IntEnum):
     INTERRUPTED = 5
     RUN_REFUSED = 6
     BUG = 7
+    OUTPUT_CLOSED = 141  # 128 + SIGPIPE: what a shell shows for any command whose reader went away
 
 
 MEANINGS: dict[ExitCode, str] = {
     ExitCode.DONE: "done",
-    ExitCode.CONDITION_FAILED: "done, but a condition on the result failed (no command sets conditions yet)",
-    ExitCode.USAGE: "usage: an option or argument cannot be as given; also --device cuda without a CUDA GPU",
+    ExitCode.CONDITION_FAILED: "done, but a condition on the result failed: `models check` raised an alarm",
+    ExitCode.USAGE: (
+        "usage: an option or argument cannot be as given; --device cuda without a CUDA GPU or with too small a one"
+    ),
     ExitCode.INPUT_UNUSABLE: "input unusable: images, labels, id key, calibration file; or an output cannot be written",
     ExitCode.MODEL_REFUSED: "model refused: missing, incomplete, not readable as data, or of no use to an interpreter",
     ExitCode.INTERRUPTED: "interrupted: the run is not finished, the same command again goes on",
     ExitCode.RUN_REFUSED: "run directory refused: other settings, in use, damaged, no run, or not writable",
     ExitCode.BUG: "internal error: a bug of skinaudit",
+    ExitCode.OUTPUT_CLOSED: "nobody reads the output any more, as after `| head -1`; nothing is said about it",
 }
 
 

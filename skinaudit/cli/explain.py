@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ Exit codes: 0 done, 2 usage, 3 input unusable (also when no file can be read), 4
 """
 
 
+@takes_a_model
 def explain(
-    model: options.ModelArgument,
+    model: ModelSource,
     images: options.ImagesArgument,
     interpreters: options.InterpretersOption = "cam,grad",
     class_name: Annotated[
@@ -42,6 +45,8 @@ def explain(
     out: Annotated[Path, typer.Option("--out", metavar="FOLDER", help="Where the files go.")] = Path("skinaudit-maps"),
     device: options.DeviceOption = Device.AUTO,
     threads: options.ThreadsOption = None,
+    frame: options.FrameOption = None,
+    allow_burned_in: options.BurnedInOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Replaced by ``HELP``."""
@@ -49,12 +54,15 @@ def explain(
     with one_line_errors(as_json=as_json):
         names = options.read_interpreters(interpreters)
         from skinaudit.audit.session import interpreters_for
+        from skinaudit.images.reading import Reading
+        from skinaudit.images.workers import DecoderPool
         from skinaudit.report.explanations import explain_files
 
-        classifier, place = options.load_model(model, device, threads)
+        classifier, place = options.load_model(model, device, threads, console)
         wanted = None if class_name is None else _class_index(class_name, classifier.classes)
         built = interpreters_for(classifier, names, place)
-        found = list(explain_files(classifier, built, images, out, place, wanted))
+        with DecoderPool(Reading(frame=frame, burned_in=allow_burned_in)) as decoder:
+            found = list(explain_files(classifier, built, images, out, place, decoder, wanted))
         if all(one.reason is not None for one in found):
             reasons = "; ".join(sorted({str(one.reason) for one in found})[:3])
             raise CommandFailed(f"{images}: no file can be read ({reasons})", ExitCode.INPUT_UNUSABLE)

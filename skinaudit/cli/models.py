@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
 
 if TYPE_CHECKING:
@@ -40,9 +42,27 @@ Nothing in a bundle is executed. What stands in it and was not read is listed as
 Examples:
   skinaudit models show isic2018-efficientnet-lite0
   skinaudit models show my-bundle/ --json
+  skinaudit models show lesion.pt --network timm:resnet50 --classes mel,nv,bkl --mean imagenet --size 224
 
 \b
 Exit codes: 0 done, 2 usage, 4 model refused, 7 bug.
+"""
+
+
+IMPORT_HELP = """Make a MONAI bundle from plain weights; network, classes and pre-processing need not be said again.
+
+Nothing is executed, and nothing is overwritten. The model sees the whole photograph, upright, resized to --size, as
+plain weights do in every other command; the bundle is checked to give the same logits. Fill in docs/README.md and
+LICENSE before you pass it on.
+
+\b
+Examples:
+  skinaudit models import lesion.pt --network timm:resnet50 --classes mel,nv --mean imagenet --size 224 --out lesion/
+  skinaudit models import w.safetensors --network "monai:DenseNet(init_features=32)" --classes mel,nv --malignant mel
+      --mean 0.5,0.5,0.5 --std 0.5,0.5,0.5 --size 256x320 --out my-bundle/ --license CC-BY-4.0
+
+\b
+Exit codes: 0 done, 2 usage, 3 the bundle cannot be written, 4 model refused, 7 bug.
 """
 
 
@@ -89,7 +109,8 @@ def _entry(path: Path) -> tuple[str, str, str, str, str, str | None]:
     return path.name, bundle.network_target.rpartition(".")[2], classes, str(path), str(path.resolve()), None
 
 
-def show_model(model: options.ModelArgument, as_json: options.JsonOption = False) -> None:
+@takes_a_model
+def show_model(model: ModelSource, as_json: options.JsonOption = False) -> None:
     """Replaced by ``SHOW_HELP``."""
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
@@ -97,13 +118,41 @@ def show_model(model: options.ModelArgument, as_json: options.JsonOption = False
 
         from skinaudit.calibration.thresholds import read_thresholds
 
-        classifier, _ = options.load_model(model, Device.CPU, None)
+        classifier, _ = options.load_model(model, Device.CPU, None, console)
         card = classifier.card()
-        thresholds = read_thresholds(classifier.bundle.calibration, classifier.digest)
+        thresholds = read_thresholds(classifier.description.calibration, classifier.digest)
         console.pairs(_card_rows(card, thresholds))
         document = {key: dict(value) if key == "declared" else value for key, value in asdict(card).items()}
         limits = [row.model_dump(mode="json") for row in thresholds.values()]
         console.document({"exit_code": int(ExitCode.DONE), **document, "thresholds": limits})
+
+
+@takes_a_model
+def import_model(
+    model: ModelSource,
+    out: Annotated[Path, typer.Option("--out", metavar="BUNDLE", help="Folder of the bundle; must not exist.")],
+    name: Annotated[
+        str | None, typer.Option("--name", metavar="TEXT", help="Name of the model. Default: that of the file.")
+    ] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", metavar="TEXT", help="Licence of the weights. Default: not stated.")
+    ] = None,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Replaced by ``IMPORT_HELP``."""
+    console = Console(as_json=as_json)
+    with one_line_errors(as_json=as_json):
+        from skinaudit.classifier.write_bundle import BundleText, import_weights
+
+        classifier = import_weights(options.find_model(model), out, BundleText(name, licence))
+        card = classifier.card()
+        for line in (*card.preprocessing, *options.model_notes(card)):
+            console.note(line)
+        console.say(f"{card.network}, {len(card.classes)} classes, weights SHA-256 {card.tensor_digest}")
+        console.say(str(out.resolve()))
+        console.document(
+            {"exit_code": int(ExitCode.DONE), "bundle": str(out.resolve()), "tensor_digest": card.tensor_digest}
+        )
 
 
 def _card_rows(card: ModelFacts, thresholds: dict[str, DriftThreshold]) -> list[tuple[str, str]]:
@@ -118,6 +167,7 @@ def _card_rows(card: ModelFacts, thresholds: dict[str, DriftThreshold]) -> list[
     ]
     return [
         ("Model", f"{card.name} {card.version}"),
+        ("Kind", card.kind),
         ("Licence", card.licence),
         ("Network", card.network),
         ("Parameters", f"{card.parameters:,}"),
@@ -126,6 +176,8 @@ def _card_rows(card: ModelFacts, thresholds: dict[str, DriftThreshold]) -> list[
         *_listed("Pre-processing", card.preprocessing),
         ("Weights", f"SHA-256 {card.tensor_digest}"),
         ("Configuration", f"SHA-256 {card.config_digest}"),
+        ("Trusted code", card.trusted_code or "no"),
+        *_listed("Assumed", card.assumed),
         *_listed("Declared", [f"{name} {value:g}" for name, value in card.declared.items()]),
         *_listed("Drift limits", limits or ["none; run skinaudit calibrate, or an audit measures its own"]),
         *_listed("Ignored", card.ignored),

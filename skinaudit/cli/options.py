@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,17 +11,16 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from pydantic import ValidationError
 
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli.console import Console
 from skinaudit.config import AuditConfig, Device, ThreatModel
 
 if TYPE_CHECKING:
     import torch
 
-    from skinaudit.classifier.classifier import Classifier
+    from skinaudit.audit.records import ModelCard
+    from skinaudit.classifier.classifier import Classifier, ModelFacts
 
-ModelArgument = Annotated[
-    str, typer.Argument(metavar="MODEL", help="A MONAI bundle folder, or the name of a shipped model.")
-]
 ImagesArgument = Annotated[
     Path, typer.Argument(metavar="IMAGES", help="A folder of JPEG, PNG and DICOM images, in any depth; or one image.")
 ]
@@ -54,6 +54,14 @@ IdKeyOption = Annotated[
         metavar="FILE",
         help="Secret key behind the image ids. Default: one for this user, made when first needed.",
     ),
+]
+FrameOption = Annotated[
+    int | None,
+    typer.Option("--frame", metavar="N", min=1, help="Frame of multi-frame DICOM files. Default: these are refused."),
+]
+BurnedInOption = Annotated[
+    bool,
+    typer.Option("--allow-burned-in", help="Take DICOM files that declare burned-in annotation: it may name patients."),
 ]
 
 
@@ -91,8 +99,8 @@ def read_interpreters(text: str) -> tuple[str, ...]:
     return names
 
 
-def find_model(text: str) -> Path:
-    """The bundle folder of that path, else the shipped model of that name.
+def find_model(model: ModelSource) -> ModelSource:
+    """The model itself when it is there; else the shipped one of that name.
 
     Raises:
         ModelRefused: neither exists.
@@ -100,19 +108,24 @@ def find_model(text: str) -> Path:
     from skinaudit.classifier.classifier import shipped_models
     from skinaudit.classifier.refusal import ModelRefused
 
-    shipped = shipped_models()
-    if Path(text).exists():
-        return Path(text)
+    if model.place is None or model.place.exists():
+        return model
+    shipped, text = shipped_models(), str(model.place)
     if text in shipped:
-        return shipped[text]
+        return replace(model, place=shipped[text])
     names = (
         f"the name of a shipped model ({', '.join(sorted(shipped))})" if shipped else "no model ships with this copy"
     )
-    raise ModelRefused(f"{text}: no such bundle folder; give the folder that holds configs/ and models/, or {names}")
+    raise ModelRefused(
+        f"{text}: no such bundle folder or file; give the folder that holds configs/ and models/, a file of weights, "
+        f"or {names}"
+    )
 
 
-def load_model(text: str, device: Device, threads: int | None) -> tuple[Classifier, torch.device]:
-    """The classifier of that path or name, and the device it is on.
+def load_model(
+    model: ModelSource, device: Device, threads: int | None, console: Console
+) -> tuple[Classifier, torch.device]:
+    """The classifier and the device it is on; says what was assumed of it, and whether code of it ran.
 
     Raises:
         ModelRefused, DeviceUnavailable: each with one line for the user.
@@ -124,7 +137,16 @@ def load_model(text: str, device: Device, threads: int | None) -> tuple[Classifi
 
     place = torch.device(choose_device(device))
     torch.set_num_threads(thread_count(threads))
-    return load_classifier(find_model(text), place), place
+    classifier = load_classifier(find_model(model), place)
+    for line in model_notes(classifier.card()):
+        console.note(line)
+    return classifier, place
+
+
+def model_notes(card: ModelFacts | ModelCard) -> list[str]:
+    """What a user should know of a model before any figure of it: what nobody stated, and whether code of it ran."""
+    code = [f"Trusted code was run: {card.trusted_code}"] if card.trusted_code else []
+    return [*(f"Assumed: {line}" for line in card.assumed), *code]
 
 
 def labels_for(images: Path, labels: Path | None, console: Console) -> Path | None:
@@ -148,9 +170,9 @@ def thread_count(threads: int | None) -> int:
     return usable_processors() if threads is None else threads
 
 
-def default_run_folder(model: Path, images: Path) -> Path:
+def default_run_folder(model: ModelSource, images: Path) -> Path:
     """Where a run goes when nobody says: the same command finds it again."""
-    parts: Sequence[str] = (model.resolve().name, images.resolve().name)
+    parts: Sequence[str] = (model.name.replace(":", "."), images.resolve().name)
     return Path("skinaudit-runs") / "-".join(parts)
 
 

@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
 
 if TYPE_CHECKING:
@@ -32,8 +34,9 @@ Exit codes: 0 done, 2 usage, 3 input unusable (also when no file can be read), 4
 """
 
 
+@takes_a_model
 def predict(
-    model: options.ModelArgument,
+    model: ModelSource,
     images: options.ImagesArgument,
     labels: options.LabelsOption = None,
     out: Annotated[
@@ -42,6 +45,8 @@ def predict(
     device: options.DeviceOption = Device.AUTO,
     batch_size: options.BatchOption = options.DEFAULT_BATCH,
     threads: options.ThreadsOption = None,
+    frame: options.FrameOption = None,
+    allow_burned_in: options.BurnedInOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Replaced by ``HELP``."""
@@ -49,13 +54,17 @@ def predict(
     with one_line_errors(as_json=as_json):
         from skinaudit.audit.predictions import predict_files, predictions_table, score
         from skinaudit.images.folder import read_labels
+        from skinaudit.images.reading import Reading
+        from skinaudit.images.workers import DecoderPool
 
-        classifier, place = options.load_model(model, device, threads)
+        classifier, place = options.load_model(model, device, threads, console)
         named = options.labels_for(images, labels, console)
         truth = read_labels(named, classifier.classes) if named else {}
-        with console.progress() as listener:
+        reading = Reading(frame=frame, burned_in=allow_burned_in)
+        with DecoderPool(reading) as decoder, console.progress() as listener:
+            advance = listener.counter("Predicting")
             found = predict_files(
-                classifier, images, truth, batch_size=batch_size, device=place, advance=listener.counter("Predicting")
+                classifier, images, truth, decoder, batch_size=batch_size, device=place, advance=advance
             )
         if not any(one.status == "predicted" for one in found):
             raise CommandFailed(f"{images}: none of {len(found)} files can be read", ExitCode.INPUT_UNUSABLE)

@@ -38,6 +38,8 @@ def show_result(console: Console, rendered: Rendered) -> None:
     console.say()
     console.say(rendered.report.verdict)
     console.say(rendered.report.verdict_detail)
+    if rendered.report.auditable.alarm:
+        console.say(rendered.report.auditable.alarm)
     for failure in rendered.report.data.failed_units:
         console.say(f"Failed: {failure.count} x {failure.reason}")
     console.say()
@@ -57,6 +59,7 @@ def result_document(rendered: Rendered) -> dict[str, object]:
         "verdict_detail": report.verdict_detail,
         "scope": report.scope,
         "enough": report.enough,
+        "auditable": report.auditable.model_dump(mode="json"),
         "answers": [answer.model_dump(mode="json") for answer in report.answers],
         "data": report.data.model_dump(mode="json"),
         "interpreters": [_without_rows(result) for result in report.interpreters],

@@ -1,161 +1,114 @@
-"""Dermoscopy DICOM as 8-bit RGB. The only file that sees patient data, and none of it leaves."""
+"""DICOM pictures as 8-bit RGB, by the rules of docs/pictures.md.
+
+Patient data are seen here and in the ``dicom_*`` files beside it, and none of them leave: what is not wanted is passed
+over unread, and no reason quotes what a file says.
+"""
 
 from __future__ import annotations
 
-import re
+import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
-from pydicom import dcmread
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_file_meta_info
-from pydicom.pixels.utils import pixel_array
-from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, MediaStorageDirectoryStorage
 
-from skinaudit.images.refusal import ImageRefused, check_file_size, check_size
-
-_UNCOMPRESSED = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
-
-#: Values larger than this stay on disk until they are asked for; only pixel data is.
-_DEFER = 4096
-
-_UNDEFINED_LENGTH = 0xFFFFFFFF
-
-#: What is parsed at all. Names, ids, dates and private elements are skipped, so they never become values here.
-_WANTED = [
-    "BurnedInAnnotation",
-    "SamplesPerPixel",
-    "PhotometricInterpretation",
-    "PlanarConfiguration",
-    "NumberOfFrames",
-    "Rows",
-    "Columns",
-    "BitsAllocated",
-    "BitsStored",
-    "HighBit",
-    "PixelRepresentation",
-    "PixelData",
-]
-
-#: Attribute, value that is supported. A reason names the attribute and what is supported, never what the file says.
-_REQUIRED: tuple[tuple[str, object], ...] = (
-    ("SamplesPerPixel", 3),
-    ("PhotometricInterpretation", "RGB"),
-    ("BitsAllocated", 8),
-    ("BitsStored", 8),
-    ("HighBit", 7),
-    ("PixelRepresentation", 0),
+from skinaudit.images.dicom_colour import (
+    Samples,
+    native_samples,
+    palette_tables,
+    rgb_of_colours,
+    rgb_of_grey,
+    rgb_of_palette,
 )
+from skinaudit.images.dicom_elements import Element, ElementReader
+from skinaudit.images.dicom_frame import encapsulated_frame, native_frame
+from skinaudit.images.dicom_header import open_data_set, read_attributes, starts_with_drawn
+from skinaudit.images.dicom_jpeg import jpeg_samples
+from skinaudit.images.dicom_jpeg2000 import jpeg2000_samples
+from skinaudit.images.dicom_layout import Layout, layout_of
+from skinaudit.images.dicom_plugins import check_plugin, plugin_samples
+from skinaudit.images.dicom_rle import rle_samples
+from skinaudit.images.dicom_syntaxes import Codec, Syntax
+from skinaudit.images.reading import MAX_PIXELS, Reading
+from skinaudit.images.refusal import ImageRefused, check_file_size
+from skinaudit.images.regular import open_regular
+
+T = TypeVar("T")
 
 
-def read_dicom(path: Path, *, max_pixels: int) -> NDArray[np.uint8]:
-    """Read an uncompressed, single-frame, 8-bit RGB DICOM file (PS3.3 C.7.6.3, PS3.5 A.1 and A.2).
+def read_dicom(path: Path, reading: Reading) -> NDArray[np.uint8]:
+    """Read one frame of a DICOM file as 8-bit RGB.
 
-    Size, pixel length and file length are compared before any pixel is read.
+    Sizes, depths and lengths are compared with each other and with the caps before any pixel is read, and those of a
+    compressed stream before it is decoded.
 
     Args:
         path: the file.
-        max_pixels: most Rows x Columns.
+        reading: most Rows x Columns, which frame, and whether burned-in text is allowed.
 
     Returns:
-        (Rows, Columns, 3) uint8, RGB, whatever the planar configuration.
+        (Rows, Columns, 3) uint8.
 
     Raises:
-        ImageRefused: the reason names the DICOM attribute that decided, never a patient's value.
+        ImageRefused: the reason names the attribute that decided, never what the file says.
     """
-    with _quiet_pydicom():
-        check_file_size(path.stat().st_size, max_pixels)
-        _check_transfer_syntax(path)
-        dataset = dcmread(path, force=False, defer_size=_DEFER, specific_tags=_WANTED)
-        _check_attributes(dataset)
-        rows, columns = _whole_number(dataset, "Rows"), _whole_number(dataset, "Columns")
-        check_size(columns, rows, max_pixels)
-        _check_pixel_length(dataset, rows * columns * 3, path.stat().st_size)
-        pixels = pixel_array(dataset, raw=True)
-    return np.ascontiguousarray(pixels, dtype=np.uint8).reshape(rows, columns, 3)
+    return _anonymously(path, lambda stream: _read(stream, reading))
 
 
 def declares_drawn(path: Path) -> bool:
     """Does the file say that a program drew it: ImageComments or SeriesDescription starting with "drawn"?
 
-    Only the start counts: a clinician's comment may well speak of a line that was drawn on the skin.
-
     Raises:
-        ImageRefused: not a DICOM file that can be parsed.
+        ImageRefused: not a DICOM file of a kind that is read, or damaged.
     """
-    texts = ["ImageComments", "SeriesDescription"]
-    with _quiet_pydicom():
-        _check_transfer_syntax(path)
-        dataset = dcmread(path, force=False, stop_before_pixels=True, defer_size=_DEFER, specific_tags=texts)
-        return any(re.match(r"\s*drawn\b", str(dataset.get(text, "")), re.IGNORECASE) for text in texts)
+    return _anonymously(path, lambda stream: starts_with_drawn(open_data_set(stream, MAX_PIXELS)[1]))
 
 
-@contextmanager
-def _quiet_pydicom() -> Iterator[None]:
-    """Turn whatever pydicom raises into a refusal, and hold back its warnings: both quote values."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            yield
-        except ImageRefused:
-            raise
-        except MemoryError:
-            raise ImageRefused("DICOM: not enough memory to decode it", "unreadable") from None
-        except Exception:  # noqa: BLE001 - a hostile file reaches any line of a parser; the run must go on
-            # ``from None``: a traceback with the original message could print a patient's value.
-            raise ImageRefused("DICOM: the file cannot be parsed (truncated or damaged)", "unreadable") from None
+def _anonymously(path: Path, work: Callable[[BinaryIO], T]) -> T:
+    """Turn whatever is raised into a refusal without a cause, and hold back warnings: both may quote values."""
+    try:
+        with warnings.catch_warnings(), open_regular(path) as stream:
+            warnings.simplefilter("ignore")
+            return work(stream)
+    except ImageRefused as error:
+        refusal = ImageRefused(error.reason, error.status)
+    except MemoryError:
+        refusal = ImageRefused("DICOM: not enough memory to decode it", "unreadable")
+    except Exception:  # noqa: BLE001 - a hostile file reaches any line of a parser; the run must go on
+        refusal = ImageRefused("DICOM: the file cannot be parsed (truncated or damaged)", "unreadable")
+    raise refusal  # outside of the handlers, where the new error gets neither cause nor context
 
 
-def _check_transfer_syntax(path: Path) -> None:
-    """Look at the meta header alone: parsing a deflated data set would inflate all of it, unbounded."""
-    meta = read_file_meta_info(path)
-    if meta.get("MediaStorageSOPClassUID") == MediaStorageDirectoryStorage:
-        raise ImageRefused("DICOM: a DICOMDIR lists other files and holds no picture")
-    if "TransferSyntaxUID" not in meta:
-        raise ImageRefused("DICOM: TransferSyntaxUID is missing", "unreadable")
-    if meta.TransferSyntaxUID not in _UNCOMPRESSED:
-        raise ImageRefused("DICOM: TransferSyntaxUID is not supported; only uncompressed little endian is read")
+def _read(stream: BinaryIO, reading: Reading) -> NDArray[np.uint8]:
+    """(Rows, Columns, 3) uint8, RGB."""
+    check_file_size(os.fstat(stream.fileno()).st_size, reading.max_pixels)
+    syntax, reader = open_data_set(stream, reading.max_pixels)
+    attributes, pixels = read_attributes(reader)
+    layout = layout_of(attributes, syntax.codec, reading)
+    check_plugin(syntax)
+    samples, ybr = _samples(reader, pixels, layout, syntax)
+    if layout.samples == 3:
+        return rgb_of_colours(samples.astype(np.uint8, copy=False), ybr)
+    if layout.interpretation == "PALETTE COLOR":
+        return rgb_of_palette(samples, layout, palette_tables(attributes, layout, syntax.encoding.big_endian))
+    return rgb_of_grey(samples, layout)
 
 
-def _check_attributes(dataset: Dataset) -> None:
-    """Refuse what is not one 8-bit RGB frame free of burned-in text."""
-    if str(dataset.get("BurnedInAnnotation", "")).strip().upper() == "YES":
-        raise ImageRefused("DICOM: BurnedInAnnotation is YES, so the pixels may identify a patient")
-    for attribute, supported in _REQUIRED:
-        if attribute not in dataset:
-            raise ImageRefused(f"DICOM: {attribute} is missing", "unreadable")
-        if dataset[attribute].value != supported:
-            raise ImageRefused(f"DICOM: {attribute} is not supported; it must be {supported}")
-    if "PlanarConfiguration" not in dataset:
-        raise ImageRefused("DICOM: PlanarConfiguration is missing", "unreadable")
-    if dataset.PlanarConfiguration not in {0, 1}:
-        raise ImageRefused("DICOM: PlanarConfiguration is not supported; it must be 0 or 1")
-    if int(dataset.get("NumberOfFrames") or 1) != 1:
-        raise ImageRefused("DICOM: NumberOfFrames is not supported; it must be 1")
-
-
-def _whole_number(dataset: Dataset, attribute: str) -> int:
-    """An attribute with one unsigned integer."""
-    value = dataset.get(attribute)
-    if not isinstance(value, int):
-        raise ImageRefused(f"DICOM: {attribute} is missing or no single number", "unreadable")
-    return value
-
-
-def _check_pixel_length(dataset: Dataset, expected: int, file_size: int) -> None:
-    """Declared pixels, length of PixelData and length of the file must agree (a pad byte makes lengths even)."""
-    if "PixelData" not in dataset:
-        raise ImageRefused("DICOM: PixelData is missing", "unreadable")
-    element = dataset.get_item("PixelData", keep_deferred=True)
-    length = getattr(element, "length", _UNDEFINED_LENGTH)
-    start = getattr(element, "value_tell", None)
-    if length == _UNDEFINED_LENGTH or start is None:
-        raise ImageRefused("DICOM: PixelData of undefined length is not supported")
-    if length != expected + expected % 2:
-        raise ImageRefused("DICOM: length of PixelData does not match Rows, Columns and SamplesPerPixel", "unreadable")
-    if start + length > file_size:
-        raise ImageRefused("DICOM: PixelData is truncated", "unreadable")
+def _samples(reader: ElementReader, pixels: Element, layout: Layout, syntax: Syntax) -> tuple[Samples, bool]:
+    """(rows, columns, samples) of the frame, and whether they are YBR_FULL still."""
+    ybr = layout.interpretation in {"YBR_FULL", "YBR_FULL_422"}
+    if syntax.codec is Codec.NATIVE:
+        return native_samples(native_frame(reader, pixels, layout), layout, syntax.encoding.big_endian), ybr
+    frame = encapsulated_frame(reader, pixels, layout)
+    match syntax.codec:
+        case Codec.RLE:
+            return rle_samples(frame, layout), ybr
+        case Codec.JPEG:
+            return jpeg_samples(frame, layout), False
+        case Codec.JPEG_2000:
+            return jpeg2000_samples(frame, layout)
+        case _:
+            return plugin_samples(frame, layout, syntax), ybr

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from skinaudit.images.decode import format_of, read_head
+from skinaudit.images.decode import FORMATS, format_of, read_head
 from skinaudit.images.refusal import ImageRefused
 
 #: Endings that mark an image; whether its format can be decoded is decided by its content.
@@ -80,7 +80,7 @@ def find_images(folder: Path) -> list[FoundFile]:
     if not any(file.reason is None for file in found):
         counts = Counter(file.reason for file in found)
         others = "; ".join(f"{count} x {reason}" for reason, count in sorted(counts.items(), key=str))
-        raise FolderError(f"{folder}: no image files (JPEG, PNG, DICOM)" + (f"; found {others}" if others else ""))
+        raise FolderError(f"{folder}: no image files ({', '.join(FORMATS)})" + (f"; found {others}" if others else ""))
     return found
 
 

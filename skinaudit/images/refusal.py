@@ -47,15 +47,16 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise ImageRefused(f"{width} x {height} pixels are more than the {max_pixels} that are allowed")
 
 
-def check_file_size(size: int, max_pixels: int) -> None:
+def check_file_size(size: int, max_pixels: int, bytes_per_pixel: int = 4) -> None:
     """Hold a file's length against what the largest picture could need, so that no parser meets an endless file.
 
     Args:
         size: bytes.
-        max_pixels: most pixels that a picture may have; four bytes for each, and 64 MiB of metadata, are allowed.
+        max_pixels: most pixels that a picture may have.
+        bytes_per_pixel: allowed for each pixel; 64 MiB of metadata are allowed beside them.
 
     Raises:
         ImageRefused: larger.
     """
-    if size > 4 * max_pixels + _METADATA_ROOM:
+    if size > bytes_per_pixel * max_pixels + _METADATA_ROOM:
         raise ImageRefused(f"the file is larger than a picture of {max_pixels} pixels can need")

@@ -17,6 +17,8 @@ import torch.nn.functional as functional
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from skinaudit.classifier.features import without_overload
+
 Step = Callable[[Tensor], Tensor]
 
 
@@ -120,7 +122,7 @@ class SmoothedActivations(TorchFunctionMode):
         args: tuple[Any, ...] = (),
         kwargs: Mapping[str, Any] | None = None,
     ) -> object:
-        called = _FUNCTIONS.get(func)
+        called = _FUNCTIONS.get(without_overload(func))
         if called is None:
             return func(*args, **(kwargs or {}))
         name = called.rstrip("_")

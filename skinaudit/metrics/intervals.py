@@ -25,34 +25,6 @@ class Interval:
 
 
 @dataclass(frozen=True, slots=True)
-class Rate:
-    """Share of successes among n, with its interval.
-
-    >>> Rate.of(8, 10).rate, Rate.of(8, 10).too_few, Rate.of(3, 4).too_few
-    (0.8, False, True)
-    """
-
-    successes: int
-    n: int
-    interval: Interval
-
-    @classmethod
-    def of(cls, successes: int, n: int, confidence: float = 0.95) -> Rate:
-        """Rate with its Wilson interval; raises ``ValueError`` as ``wilson`` does."""
-        return cls(successes, n, wilson(successes, n, confidence))
-
-    @property
-    def rate(self) -> float:
-        """Successes / n in [0, 1]; NaN when n is 0, so ask ``too_few`` first."""
-        return self.successes / self.n if self.n else math.nan
-
-    @property
-    def too_few(self) -> bool:
-        """Is n below ``TOO_FEW``, so that the rate must not be worded as a finding?"""
-        return self.n < TOO_FEW
-
-
-@dataclass(frozen=True, slots=True)
 class PairedDifference:
     """Rate of a minus rate of b on the same n images, with its interval and McNemar's exact p-value."""
 

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from skinaudit.attacks.judge import exact_arithmetic
-from skinaudit.audit.predictions import decode_found
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.images.decoder import Decoder, decode_found
 from skinaudit.images.folder import FoundFile, find_images
 from skinaudit.images.refusal import ImageRefused
 from skinaudit.interpreters.base import Interpreter
@@ -46,6 +46,7 @@ def explain_files(
     images: Path,
     out: Path,
     device: torch.device,
+    decoder: Decoder,
     class_index: int | None = None,
 ) -> Iterator[Explanation]:
     """Write photograph and map side by side (PNG) and the map itself (NPY) for each file.
@@ -56,18 +57,19 @@ def explain_files(
         images: a folder, or one image file.
         out: folder for the files, made if needed; folders below ``images`` are kept.
         device: where the classifier is.
+        decoder: reads the files.
         class_index: the class to explain; None: the one that is predicted.
 
     Raises:
         FolderError: no folder, or no image in it.
         OSError: a file cannot be written.
     """
-    for file in find_images(images):
-        try:
-            shown = classifier.preprocess.shown(decode_found(file))
-        except ImageRefused as error:
-            yield Explanation(file.relative, error.reason)
+    files = find_images(images)
+    for file, picture in zip(files, decode_found(files, decoder), strict=True):
+        if isinstance(picture, ImageRefused):
+            yield Explanation(file.relative, picture.reason)
         else:
+            shown = classifier.preprocess.shown(picture.pixels)
             yield _explain(classifier, interpreters, file, shown.to(device), out, class_index)
 
 

@@ -10,6 +10,7 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, FrameBreak, Paragraph, Spacer, Table, TableStyle
 
 from skinaudit.report import palette, style
+from skinaudit.report.auditable import alarm_box
 from skinaudit.report.picture_rows import Panel, PictureRow, diagnosis_lines
 from skinaudit.report.pictures import Gallery
 from skinaudit.report.prose import INTERPRETER_TITLES, PURPOSE
@@ -88,6 +89,7 @@ def cover(report: Report, contents: Sequence[tuple[str, str, int | None]]) -> li
         paragraph(report.verdict, _VERDICT),
         Spacer(0, 5),
         paragraph(report.verdict_detail, LEAD),
+        *([Spacer(0, 8), *alarm] if (alarm := alarm_box(report)) else []),
         Spacer(0, 20),
         _facts(report),
         Spacer(0, 22),

@@ -21,7 +21,7 @@ from reportlab.platypus import (
     Spacer,
 )
 
-from skinaudit.report import front, palette, sections, style
+from skinaudit.report import auditable, front, palette, sections, style
 from skinaudit.report.findings import summarise
 from skinaudit.report.pictures import Gallery
 from skinaudit.report.results import Report
@@ -107,6 +107,7 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
             ("Summary", True, front.summary(report, gallery)),
             ("Threat model", True, sections.threat(report)),
             ("Object under test", True, sections.object_under_test(report)),
+            (auditable.TITLE, False, auditable.auditable(report)),
             ("Data", False, sections.data(report)),
             ("Protocol and drift limits", False, sections.protocol(report)),
             *((f"Results: {row.title}", True, results(row, titles, gallery)) for row in report.interpreters),

@@ -91,6 +91,8 @@ def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         ("Confidence held in the search", f"at least {HELD_CONFIDENCE:.2f}"),
         ("Seed", str(config.seed)),
         ("Batch shape, device, threads", f"{config.batch_size}, {config.device}, {config.threads}"),
+        ("Multi-frame DICOM files", "refused" if config.frame is None else f"frame {config.frame}"),
+        ("DICOM files with burned-in annotation", "taken" if config.burned_in else "refused"),
         (
             "Diagnosis changed",
             "ADV² and PGD: to the class they aim at; controls: to any other; saved 8-bit image, unmodified fp32 model",
@@ -117,6 +119,11 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
         *(f"{name.upper()} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
+        *(
+            (_trusted_code(header.model.trusted_code),)
+            if header.model.trusted_code
+            else ()
+        ),
         "No detector or defence was placed before the model.",
         (
             "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "
@@ -127,4 +134,11 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
             "and subgroups were not analysed."
         ),
         "The report is evidence for a risk assessment. It does not decide whether the model may be used.",
+    )
+
+
+def _trusted_code(what: str) -> str:
+    return (
+        f"Code of the model was executed (--trust-code): {what}. The figures hold as far as whoever wrote it is trusted: "
+        "such code can change what this tool computes. Code that it loads itself has no digest here."
     )

@@ -165,6 +165,29 @@ class Answer(Frozen):
     text: str
 
 
+class CheckRow(Frozen):
+    """One check of the model; ``result`` is its level in a word for people."""
+
+    check: str
+    title: str
+    level: Literal["alarm", "note", "ok"]
+    result: str
+    evidence: str
+    meaning: str
+    consequence: str
+
+
+class Auditability(Frozen):
+    """Is the model auditable at all? ``alarm`` is what the first page says, None where no check raised one."""
+
+    alarms: int = 0
+    notes: int = 0
+    headline: str = ""
+    alarm: str | None = None
+    findings: tuple[str, ...] = ()
+    rows: tuple[CheckRow, ...] = ()
+
+
 class Report(Frozen):
     """One audit, told in numbers and sentences."""
 
@@ -179,6 +202,7 @@ class Report(Frozen):
     scope: str
     answers: tuple[Answer, ...]
     enough: str
+    auditable: Auditability = Auditability()  # empty in reports of versions that did not ask
     data: Data
     interpreters: tuple[InterpreterResult, ...]
     worst: tuple[Case, ...]

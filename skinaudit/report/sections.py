@@ -16,11 +16,11 @@ from skinaudit.report.style import (
     CELL,
     HEAD,
     HEAD_RIGHT,
-    LABEL,
     LEAD,
     NUMBER,
     SMALL,
     WIDTH,
+    box,
     figure_cell,
     paragraph,
     subheading,
@@ -54,7 +54,7 @@ def threat(report: Report) -> list[Flowable]:
         Spacer(0, 10),
         terms(report.threat),
         Spacer(0, 16),
-        _box("Dual use", report.dual_use),
+        box("Dual use", report.dual_use),
     ]
 
 
@@ -63,15 +63,18 @@ def object_under_test(report: Report) -> list[Flowable]:
     model = report.header.model
     width, height = model.input_size[1], model.input_size[0]
     rows = [
-        ("Bundle", f"{model.name}, version {model.version}"),
+        (model.kind, f"{model.name}, version {model.version}"),
         ("Network", f"{model.network}, {_thousands(model.parameters)} parameters"),
         ("Tensor digest (SHA-256)", model.tensor_digest),
         ("Configuration digest (SHA-256)", model.config_digest),
         ("Input", f"{width} × {height} pixels, RGB"),
         ("Pre-processing", "; ".join(_capped(model.preprocessing, 240)) or "none declared"),
         ("Parts of the configuration ignored", "; ".join(_capped(model.ignored)) or "none"),
+        ("Code of the model that was executed", model.trusted_code or "none"),
         ("Licence", model.licence),
     ]
+    if model.assumed:
+        rows.append(("Assumed, because nobody stated it", "; ".join(_capped(model.assumed, 240))))
     if model.declared:
         declared = _capped(_declared(report), 240)
         rows.append(("Figures declared by its makers", f"{'; '.join(declared)} (not measured in this run)"))
@@ -188,7 +191,7 @@ def environment(report: Report) -> list[Flowable]:
     return [
         paragraph(RECOMPUTE, BODY),
         Spacer(0, 6),
-        _box("Command", header.command),
+        box("Command", header.command),
         Spacer(0, 8),
         terms(
             [
@@ -204,23 +207,6 @@ def environment(report: Report) -> list[Flowable]:
         subheading("Record of review"),
         _signatures(),
     ]
-
-
-def _box(title: str, words: str) -> Table:
-    return Table(
-        [[[paragraph(title.upper(), LABEL), Spacer(0, 2), paragraph(words, CELL)]]],
-        colWidths=[WIDTH],
-        style=TableStyle(
-            [
-                ("BACKGROUND", (0, 0), (-1, -1), palette.PAPER),
-                ("LINEBEFORE", (0, 0), (0, -1), 2, palette.AMBER),
-                ("LEFTPADDING", (0, 0), (-1, -1), 12),
-                ("RIGHTPADDING", (0, 0), (-1, -1), 12),
-                ("TOPPADDING", (0, 0), (-1, -1), 8),
-                ("BOTTOMPADDING", (0, 0), (-1, -1), 9),
-            ]
-        ),
-    )
 
 
 def _signatures() -> Table:

@@ -13,7 +13,7 @@ from reportlab.lib.pagesizes import A4
 from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.ttfonts import TTFont
-from reportlab.platypus import Flowable, LongTable, Paragraph, TableStyle
+from reportlab.platypus import Flowable, LongTable, Paragraph, Spacer, Table, TableStyle
 
 from skinaudit.report import palette
 from skinaudit.report.wording import NO_BREAK
@@ -149,4 +149,22 @@ def terms(rows: Sequence[tuple[str, str]], term_width: float = 132.0) -> LongTab
         [[paragraph(term, LABEL, 120), paragraph(value, CELL, 900)] for term, value in rows],
         (term_width, WIDTH - term_width),
         header=False,
+    )
+
+
+def box(title: str, words: str) -> Table:
+    """Words that stand out from the page: a label, and a paragraph on a tinted ground."""
+    return Table(
+        [[[paragraph(title.upper(), LABEL), Spacer(0, 2), paragraph(words, CELL)]]],
+        colWidths=[WIDTH],
+        style=TableStyle(
+            [
+                ("BACKGROUND", (0, 0), (-1, -1), palette.PAPER),
+                ("LINEBEFORE", (0, 0), (0, -1), 2, palette.AMBER),
+                ("LEFTPADDING", (0, 0), (-1, -1), 12),
+                ("RIGHTPADDING", (0, 0), (-1, -1), 12),
+                ("TOPPADDING", (0, 0), (-1, -1), 8),
+                ("BOTTOMPADDING", (0, 0), (-1, -1), 9),
+            ]
+        ),
     )

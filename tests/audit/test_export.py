@@ -40,7 +40,7 @@ def test_what_is_not_known_is_empty() -> None:
     assert row["reason"] == "out of memory"
     empty = {column for column, cell in row.items() if cell == ""}
     maps = {column for column in COLUMNS if column.startswith(("target_", "original_"))}
-    assert empty == maps | {"predicted_class", "confidence", "kept", "joint", "stop"}
+    assert empty == maps | {"predicted_class", "confidence", "kept", "joint", "stop", "batch_size"}
 
 
 def test_text_that_a_spreadsheet_would_run_is_defused_and_numbers_are_not() -> None:

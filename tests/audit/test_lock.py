@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from skinaudit.audit.failures import RunLocked, StoreError
-from skinaudit.audit.lock import LOCK_NAME, RunLock
+from skinaudit.audit.failures import RunGone, RunLocked, StoreError
+from skinaudit.audit.lock import LOCK_NAME, Owner, RunLock
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,7 +49,8 @@ def test_the_lock_of_a_killed_process_does_not_block(tmp_path: Path) -> None:
     finish(process_that_holds(tmp_path))
     assert (tmp_path / LOCK_NAME).exists()
     lock = RunLock(tmp_path)
-    assert (tmp_path / LOCK_NAME).read_text() == f"{os.getpid()}\n"
+    assert (tmp_path / LOCK_NAME).read_text() == Owner.here().line()
+    assert Owner.here().process == str(os.getpid())
     lock.release()
 
 
@@ -124,3 +125,55 @@ def test_a_lock_file_removed_while_we_waited_for_it_is_made_again(tmp_path: Path
     with pytest.raises(RunLocked):
         RunLock(tmp_path)
     lock.release()
+
+
+def left_by(owner: Owner, folder: Path) -> Path:
+    path = folder / LOCK_NAME
+    path.write_text(owner.line())
+    return path
+
+
+def test_the_lock_of_another_machine_is_not_taken_over_but_says_what_to_do(tmp_path: Path) -> None:
+    path = left_by(Owner("812", "ward-pc", "another-kernel"), tmp_path)
+    said = rf"process 812 on ward-pc works on this run, or was killed there; .* remove {path} and run the same command"
+    with pytest.raises(RunLocked, match=said):
+        RunLock(tmp_path)
+    assert path.read_text() == "812 ward-pc another-kernel\n"
+    path.unlink()
+    RunLock(tmp_path).release()
+
+
+@pytest.mark.parametrize(
+    "owner",
+    [
+        Owner("812", Owner.here().host, "the-kernel-before-the-power-cut"),
+        Owner("812", "another-container-of-this-machine", Owner.here().boot),
+        Owner("812", "-", "-"),
+    ],
+)
+def test_the_lock_that_this_machine_left_is_taken_over(tmp_path: Path, owner: Owner) -> None:
+    left_by(owner, tmp_path)
+    RunLock(tmp_path).release()
+    assert not (tmp_path / LOCK_NAME).exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 600, b"\xff\xfe\x1b[31m", b"812\n"])
+def test_a_lock_file_that_is_torn_blocks_nobody(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / LOCK_NAME).write_bytes(content)
+    RunLock(tmp_path).release()
+
+
+def test_a_lock_that_was_removed_or_replaced_is_no_longer_ours(tmp_path: Path) -> None:
+    lock = RunLock(tmp_path)
+    lock.confirm()
+    (tmp_path / LOCK_NAME).unlink()
+    with pytest.raises(RunGone, match="was removed, moved or replaced"):
+        lock.confirm()
+    other = RunLock(tmp_path)
+    with pytest.raises(RunGone):
+        lock.confirm()
+    lock.release()
+    other.confirm()  # letting go of a lock that is lost leaves the other's alone
+    other.release()
+    with pytest.raises(RunGone):
+        other.confirm()

@@ -13,12 +13,12 @@ from skinaudit.audit.outlook import outlook
 from skinaudit.audit.plan import forecast_seconds, stages
 from skinaudit.audit.session import prepare
 from skinaudit.config import ThreatModel
-from tests.audit.tiny_audit import Listener, request
+from tests.audit.tiny_audit import DIRECT, Listener, request
 
 
 def test_the_outlook_shrinks_as_units_are_done(tmp_path: Path) -> None:
     asked = request(tmp_path)
-    prepared = prepare(asked, Listener())
+    prepared = prepare(asked, DIRECT, Listener())
     config, images = prepared.header.config, len(prepared.chosen)
     run = tmp_path / "run"
 
@@ -29,12 +29,12 @@ def test_the_outlook_shrinks_as_units_are_done(tmp_path: Path) -> None:
     assert fresh.total_seconds == pytest.approx(whole)
 
     with pytest.raises(KeyboardInterrupt):
-        run_audit(prepared, run, Listener(interrupt_after=("pgd", images)))
+        run_audit(prepared, run, DIRECT, Listener(interrupt_after=("pgd", images)))
     halfway = outlook(prepared, run)
     assert set(halfway.seconds) == {"adv2-cam", "adv2-grad"}
     assert halfway.units_left == 2 * images
 
-    run_audit(prepared, run, Listener())
+    run_audit(prepared, run, DIRECT, Listener())
     assert outlook(prepared, run).seconds == {}
 
     threat = ThreatModel(epsilon=4 / 255)

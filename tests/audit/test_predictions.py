@@ -11,6 +11,7 @@ from monai.transforms import Compose, EnsureChannelFirst, LoadImage, NormalizeIn
 
 from skinaudit.audit.predictions import FilePrediction, predict_files, predictions_table, score
 from skinaudit.classifier.classifier import Classifier, load_classifier
+from skinaudit.images.decoder import DirectDecoder
 from tests.bundles import DEVIATION, MEAN, make_bundle
 from tests.small_folder import write_images
 
@@ -35,7 +36,13 @@ def test_probabilities_are_those_of_monai_itself(classifier: Classifier, tmp_pat
     )
     told: list[tuple[int, int]] = []
     found = predict_files(
-        classifier, tmp_path, {}, batch_size=2, device=CPU, advance=lambda done, total: told.append((done, total))
+        classifier,
+        tmp_path,
+        {},
+        DirectDecoder(),
+        batch_size=2,
+        device=CPU,
+        advance=lambda done, total: told.append((done, total)),
     )
     by_name = {one.file_name: one for one in found}
     for path in paths:
@@ -51,7 +58,7 @@ def test_a_file_that_gives_no_pixels_keeps_its_place_and_reason(classifier: Clas
     write_images(tmp_path, 3)
     (tmp_path / "lesion1.png").symlink_to(tmp_path / "deep" / "lesion1.png")
     (tmp_path / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    found = predict_files(classifier, tmp_path, {"torn": "mel"}, batch_size=2, device=CPU)
+    found = predict_files(classifier, tmp_path, {"torn": "mel"}, DirectDecoder(), batch_size=2, device=CPU)
     assert [(one.file_name, one.status) for one in found] == [
         ("deep/lesion1.png", "predicted"),
         ("lesion0.png", "predicted"),

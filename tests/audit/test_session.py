@@ -10,9 +10,12 @@ from PIL import Image
 from skinaudit.audit.origin import command
 from skinaudit.audit.resume import differences
 from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.audit.survey import read_again, survey
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
+from skinaudit.classifier.source import ModelSource
 from skinaudit.config import AuditConfig, ThreatModel
-from tests.audit.tiny_audit import Listener, photograph, request
+from skinaudit.images.refusal import ImageRefused
+from tests.audit.tiny_audit import DIRECT, Deleting, Listener, photograph, request
 from tests.bundles import make_bundle
 
 
@@ -23,7 +26,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def prepared(folder: Path) -> Prepared:
-    return prepare(request(folder), Listener())
+    return prepare(request(folder), DIRECT, Listener())
 
 
 def test_every_file_is_a_specimen_with_a_status(prepared: Prepared) -> None:
@@ -43,14 +46,14 @@ def test_only_correctly_classified_images_are_chosen(prepared: Prepared) -> None
 
 
 def test_without_labels_the_prediction_is_the_reference(folder: Path) -> None:
-    free = prepare(replace(request(folder / "free"), labels=None), Listener())
+    free = prepare(replace(request(folder / "free"), labels=None), DIRECT, Listener())
     assert not free.header.labels_given
     assert len(free.chosen) == 6
 
 
 def test_an_uncalibrated_model_is_calibrated_first_and_says_so(folder: Path) -> None:
     listener = Listener()
-    found = prepare(request(folder / "uncalibrated"), listener)
+    found = prepare(request(folder / "uncalibrated"), DIRECT, listener)
     assert found.header.threshold_origin == "calibrated on the attacked images"
     assert [one.interpreter for one in found.header.thresholds] == ["cam", "grad"]
     assert listener.stages["calibrate"][0] == listener.advanced["calibrate"]
@@ -59,10 +62,11 @@ def test_an_uncalibrated_model_is_calibrated_first_and_says_so(folder: Path) -> 
 
 def test_stored_thresholds_are_used_and_named(folder: Path) -> None:
     asked = request(folder / "stored")
-    first = prepare(asked, Listener())
-    file = asked.model / "skinaudit" / "calibration.json"
+    first = prepare(asked, DIRECT, Listener())
+    assert asked.model.place is not None
+    file = asked.model.place / "skinaudit" / "calibration.json"
     write_thresholds(file, first.header.thresholds)
-    again = prepare(asked, Listener())
+    again = prepare(asked, DIRECT, Listener())
     assert again.header.threshold_origin == "bundle"
     assert again.header.thresholds == first.header.thresholds
     digest = first.bench.classifier.digest
@@ -70,7 +74,7 @@ def test_stored_thresholds_are_used_and_named(folder: Path) -> None:
 
 
 def test_preparing_twice_gives_the_same_choice_and_digest(prepared: Prepared, folder: Path) -> None:
-    again = prepare(request(folder), Listener())
+    again = prepare(request(folder), DIRECT, Listener())
     assert again.chosen == prepared.chosen
     assert again.header.images_digest == prepared.header.images_digest
     assert again.header.thresholds == prepared.header.thresholds
@@ -78,15 +82,17 @@ def test_preparing_twice_gives_the_same_choice_and_digest(prepared: Prepared, fo
 
 def test_a_renamed_image_keeps_its_id_and_its_seed(folder: Path) -> None:
     asked = request(folder / "renamed")
-    before = {one.image_id: one.seed for one in prepare(asked, Listener()).specimens}
+    before = {one.image_id: one.seed for one in prepare(asked, DIRECT, Listener()).specimens}
     (asked.images / "photo_03.png").rename(asked.images / "zz.png")
-    assert {one.image_id: one.seed for one in prepare(replace(asked, labels=None), Listener()).specimens} == before
+    assert {
+        one.image_id: one.seed for one in prepare(replace(asked, labels=None), DIRECT, Listener()).specimens
+    } == before
 
 
 def test_image_ids_do_not_follow_from_the_pixels_alone(folder: Path) -> None:
     asked = request(folder / "keyed")
-    ids = {one.image_id for one in prepare(asked, Listener()).specimens}
-    other = {one.image_id for one in prepare(replace(asked, id_key=folder / "other-key"), Listener()).specimens}
+    ids = {one.image_id for one in prepare(asked, DIRECT, Listener()).specimens}
+    other = {one.image_id for one in prepare(replace(asked, id_key=folder / "other-key"), DIRECT, Listener()).specimens}
     assert not ids & other
     assert hashlib.sha256(photograph(0).tobytes()).hexdigest()[:16] not in ids
 
@@ -94,7 +100,7 @@ def test_image_ids_do_not_follow_from_the_pixels_alone(folder: Path) -> None:
 def test_effect_of_rounding_is_zero_without_resampling_and_measured_with_it(folder: Path) -> None:
     asked = replace(request(folder / "rounding"), labels=None)
     Image.fromarray(photograph(99, (50, 41))).save(asked.images / "larger.png")
-    found = prepare(asked, Listener())
+    found = prepare(asked, DIRECT, Listener())
     by_name = {one.file_name: found.looks[one.image_id].rounding for one in found.specimens if one.status == "readable"}
     assert by_name["larger.png"] > 0
     assert by_name["photo_00.png"] < 1e-6
@@ -108,7 +114,7 @@ def test_nothing_right_means_nothing_to_audit(folder: Path) -> None:
     labels = folder / "wrong.csv"
     labels.write_text("\n".join(["image,dx", *shifted[:7]]) + "\n")
     with pytest.raises(NothingToAudit, match="gets none of the 10 readable images right"):
-        prepare(replace(asked, labels=labels), Listener())
+        prepare(replace(asked, labels=labels), DIRECT, Listener())
 
 
 def test_an_interpreter_that_does_not_fit_is_skipped_with_a_reason(folder: Path) -> None:
@@ -122,7 +128,7 @@ def test_an_interpreter_that_does_not_fit_is_skipped_with_a_reason(folder: Path)
     }
     bundle = make_bundle(folder / "vit-bundle", network=network)
     listener = Listener()
-    found = prepare(replace(asked, model=bundle, labels=None), listener)
+    found = prepare(replace(asked, model=ModelSource(bundle), labels=None), DIRECT, listener)
     assert found.header.config.interpreters == ("grad",)
     assert "attention" in found.header.skipped_interpreters["cam"]
     assert any("cam is skipped" in text for text in listener.said)
@@ -130,11 +136,11 @@ def test_an_interpreter_that_does_not_fit_is_skipped_with_a_reason(folder: Path)
 
 def test_other_labels_are_other_runs(folder: Path) -> None:
     asked = request(folder / "labels")
-    before = prepare(asked, Listener()).header
+    before = prepare(asked, DIRECT, Listener()).header
     assert asked.labels is not None
     rows = asked.labels.read_text().splitlines()
     asked.labels.write_text("\n".join(rows[:-1]) + "\n")
-    after = prepare(asked, Listener()).header
+    after = prepare(asked, DIRECT, Listener()).header
     assert any("labels" in text for text in differences(before.model_dump(mode="json"), after.model_dump(mode="json")))
 
 
@@ -146,12 +152,12 @@ def test_the_recorded_command_gives_the_same_epsilon() -> None:
 
 def test_a_run_below_the_images_is_not_audited(folder: Path) -> None:
     asked = request(folder / "inside")
-    before = len(prepare(asked, Listener()).specimens)
+    before = len(prepare(asked, DIRECT, Listener()).specimens)
     run = asked.images / "run"
     (run / "artifacts").mkdir(parents=True)
     (run / "run.sqlite").write_bytes(b"")
     (run / "artifacts" / "x.png").write_bytes((asked.images / "photo_00.png").read_bytes())
-    assert len(prepare(asked, Listener()).specimens) == before
+    assert len(prepare(asked, DIRECT, Listener()).specimens) == before
 
 
 def test_forecast_grows_with_the_budget(prepared: Prepared) -> None:
@@ -180,3 +186,44 @@ def test_thresholds_of_other_weights_are_refused(tmp_path: Path) -> None:
     assert threshold.keeps(0.1, 0.5)
     assert not threshold.keeps(0.11, 0.5)
     assert not threshold.keeps(0.1, 0.49)
+
+
+def test_a_file_that_is_gone_at_the_second_look_stays_in_the_list_with_its_reason(folder: Path) -> None:
+    asked = request(folder / "gone")
+    undisturbed = prepare(asked, DIRECT, Listener())
+    found = prepare(asked, DIRECT, Deleting(path=asked.images / "photo_01.png", at="look"))
+    lost = next(one for one in found.specimens if one.file_name == "photo_01.png")
+    assert (lost.status, lost.reason) == ("unreadable", "could be read at first, but not later: the file is missing")
+    assert lost.image_id not in found.looks
+    assert lost.image_id not in found.chosen
+    assert len(found.specimens) == len(undisturbed.specimens)
+
+
+def test_a_file_that_was_changed_meanwhile_is_not_taken_for_the_first(folder: Path) -> None:
+    asked = request(folder / "changed")
+    changed = asked.images / "photo_01.png"
+    specimens = survey(asked.images, {}, b"k" * 32, 0, DIRECT)
+    Image.fromarray(photograph(99)).save(changed)
+    found = {one.file_name: pixels for one, pixels in read_again(specimens[1:4], DIRECT, 0)}
+    assert [isinstance(pixels, ImageRefused) for pixels in found.values()] == [False, True, False]
+    assert "was changed" in str(found["photo_01.png"])
+
+
+def test_a_file_that_is_gone_at_calibration_is_left_out_aloud(folder: Path) -> None:
+    asked = request(folder / "uncalibrated-gone")
+    listener = Deleting(path=asked.images / "photo_01.png", at="calibrate")
+    found = prepare(asked, DIRECT, listener)
+    assert found.header.thresholds[0].images > 0
+    assert any("left out of the drift limits" in text for text in listener.said)
+
+
+def test_another_frame_is_another_run() -> None:
+    before = AuditConfig().model_dump(mode="json")
+    after = AuditConfig(frame=2, burned_in=True).model_dump(mode="json")
+    assert differences({"config": before}, {"config": after}) == [
+        "burned-in annotation allowed was no, now yes",
+        "frame of multi-frame DICOM files was none, now 2",
+    ]
+    assert command(AuditConfig(frame=2, burned_in=True), labels=False, id_key=False).endswith(
+        "--frame 2 --allow-burned-in"
+    )

@@ -11,8 +11,13 @@ from PIL import Image
 
 from skinaudit.audit.session import AuditRequest
 from skinaudit.classifier.classifier import load_classifier
+from skinaudit.classifier.source import ModelSource
 from skinaudit.config import AuditConfig, Budget, Preset
+from skinaudit.images.decoder import DirectDecoder
 from tests.bundles import make_bundle
+
+#: Decodes in the test's own process: the files are ours.
+DIRECT = DirectDecoder()
 
 BUDGET = Budget(images=6, pgd_steps=10, cam_steps=20, grad_steps=20, warm_steps=5, controls=1, early_stop=True)
 
@@ -37,6 +42,19 @@ class Listener:
 
     def say(self, text: str) -> None:
         self.said.append(text)
+
+
+@dataclass
+class Deleting(Listener):
+    """Somebody deletes a file when a stage begins."""
+
+    path: Path = Path()
+    at: str = ""
+
+    def begin(self, stage: str, title: str, total: int, done: int) -> None:
+        super().begin(stage, title, total, done)
+        if stage == self.at:
+            self.path.unlink()
 
 
 def photograph(seed: int, size: tuple[int, int] = (32, 32)) -> np.ndarray:
@@ -77,4 +95,4 @@ def request(folder: Path, *, count: int = 10, budget: Budget = BUDGET, labels: b
     (folder / "images" / "broken.png").write_bytes(images[0].read_bytes()[:60])
     (folder / "images" / "same_again.png").write_bytes(images[0].read_bytes())
     config = AuditConfig(preset=Preset.QUICK, budget=budget, batch_size=4, threads=1)
-    return AuditRequest(bundle, folder / "images", named, config, folder / "key")
+    return AuditRequest(ModelSource(bundle), folder / "images", named, config, folder / "key")

@@ -3,7 +3,6 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -87,15 +86,6 @@ def test_card_has_the_fields_of_a_records_model_card(tmp_path: Path) -> None:
     assert card.malignant == classifier.malignant == ("mel",)
     assert card.ignored == ("evaluator", "imports", "postprocessing")
     assert card.declared == {"accuracy": 0.5}
-
-
-def test_predictions_are_the_same_after_a_photograph_is_written_as_shown(tmp_path: Path) -> None:
-    classifier = load_classifier(make_bundle(tmp_path / "tiny"))
-    pixels = np.random.default_rng(0).integers(0, 256, size=(40, 50, 3), dtype=np.uint8)
-    shown = classifier.preprocess.shown(pixels)
-    classifier.preprocess.write_png(shown, tmp_path / "shown.png")
-    again = classifier.preprocess.read_png(tmp_path / "shown.png")
-    assert torch.equal(classifier(shown[None] / 255), classifier(again[None] / 255))
 
 
 @pytest.mark.parametrize("wrap", ["tuple", "dict"])

@@ -46,7 +46,7 @@ def step(name: str, **arguments: Value) -> Value:
         ([LOAD, FIRST, step("Resize", spatial_size=0, size_mode="longest")], "at least 1"),
         ([LOAD, FIRST, step("Resize", spatial_size=[8, 8, 8])], "one or two whole numbers"),
         ([LOAD, FIRST, step("Resize", spatial_size=[8, True])], "one or two whole numbers"),
-        ([LOAD, FIRST, step("Resize", spatial_size=[8, 100_000])], "up to 8192"),
+        ([LOAD, FIRST, step("Resize", spatial_size=[8, 100_000])], "up to 2048"),
         ([LOAD, FIRST, step("Resize")], "one or two whole numbers"),
         ([LOAD, FIRST, step("Resize", spatial_size=[8, 8], mode="lanczos")], "mode must be one of nearest"),
         ([LOAD, FIRST, step("Resize", spatial_size=[8, 8], align_corners=True)], "no meaning with mode area"),

@@ -52,7 +52,7 @@ def test_a_traceback_for_those_who_ask(capsys: pytest.CaptureFixture[str], monke
 
 
 def test_a_message_cannot_steer_the_terminal(capsys: pytest.CaptureFixture[str]) -> None:
-    _code(ModelRefused("two\nlines \x1b[31mred"), as_json=True)
+    _code(LabelsError("two\nlines \x1b[31mred"), as_json=True)
     printed = capsys.readouterr()
     assert printed.err == "skinaudit: two lines ?[31mred\n"
     assert json.loads(printed.out)["error"] == "two lines ?[31mred"

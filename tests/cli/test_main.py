@@ -54,7 +54,7 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", ["audit", "predict", "explain", "calibrate", "report", "models list", "models show"]
+    "command", ["audit", "predict", "explain", "calibrate", "report", "models list", "models show", "models import"]
 )
 def test_every_help_has_examples_and_exit_codes(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert main([*command.split(), "--help"]) == 0

@@ -9,6 +9,7 @@ import typer
 
 from skinaudit.classifier.classifier import shipped_models
 from skinaudit.classifier.refusal import ModelRefused
+from skinaudit.classifier.source import ModelSource
 from skinaudit.cli.console import Console
 from skinaudit.cli.options import (
     default_run_folder,
@@ -41,12 +42,13 @@ def test_an_unknown_interpreter_or_none_is_a_usage_error(text: str) -> None:
         read_interpreters(text)
 
 
-def test_a_model_is_a_folder_or_a_shipped_name(bundle: Path) -> None:
-    assert find_model(str(bundle)) == bundle
+def test_a_model_is_a_place_or_a_function_or_a_shipped_name(bundle: Path) -> None:
+    for source in (ModelSource(bundle), ModelSource(factory="zoo:make")):
+        assert find_model(source) == source
     for name, path in shipped_models().items():
-        assert find_model(name) == path
-    with pytest.raises(ModelRefused, match="no such bundle folder"):
-        find_model("no-such-model")
+        assert find_model(ModelSource(Path(name))) == ModelSource(path)
+    with pytest.raises(ModelRefused, match="no such bundle folder or file"):
+        find_model(ModelSource(Path("no-such-model")))
 
 
 def test_labels_in_the_folder_are_found_and_said(photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -61,7 +63,9 @@ def test_missing_labels_are_said(tmp_path: Path, capsys: pytest.CaptureFixture[s
 
 
 def test_the_default_run_folder_depends_on_model_and_images_alone() -> None:
-    assert default_run_folder(Path("a/model"), Path("b/photos/")) == Path("skinaudit-runs/model-photos")
+    assert default_run_folder(ModelSource(Path("a/m.pt")), Path("b/photos/")) == Path("skinaudit-runs/m.pt-photos")
+    made = ModelSource(factory="zoo.nets:make")
+    assert default_run_folder(made, Path("photos")) == Path("skinaudit-runs/zoo.nets.make-photos")
 
 
 def test_threads_default_to_the_processors_that_may_be_used() -> None:

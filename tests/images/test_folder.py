@@ -105,7 +105,7 @@ def test_a_single_image_and_a_linked_folder_can_be_named(tmp_path: Path) -> None
 def test_places_without_images_get_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(FolderError, match="no such folder or image file"):
         find_images(tmp_path / "none")
-    with pytest.raises(FolderError, match=r"no image files \(JPEG, PNG, DICOM\)$"):
+    with pytest.raises(FolderError, match=r"no image files \(JPEG, PNG, TIFF, BMP, WebP, DICOM\)$"):
         find_images(tmp_path)
     _touch(tmp_path, "letter.pdf", "other.pdf")
     (tmp_path / "a.jpg").symlink_to(tmp_path / "letter.pdf")

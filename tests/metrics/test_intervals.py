@@ -11,9 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skinaudit.metrics.intervals import (
-    TOO_FEW,
     Interval,
-    Rate,
     bootstrap_mean,
     mcnemar,
     paired_rate_difference,
@@ -103,20 +101,6 @@ def test_confidence_outside_its_range_is_refused_everywhere(confidence: float) -
     ):
         with pytest.raises(ValueError, match=r"confidence must lie in \(0, 1\)"):
             call()
-
-
-def test_rate_knows_its_interval_and_when_it_says_too_little() -> None:
-    rate = Rate.of(8, 10)
-    assert rate == Rate(8, 10, wilson(8, 10))
-    assert rate.rate == 0.8
-    assert not rate.too_few
-    assert Rate.of(8, TOO_FEW - 1).too_few
-
-
-def test_rate_of_no_image_is_not_a_number() -> None:
-    rate = Rate.of(0, 0)
-    assert math.isnan(rate.rate)
-    assert rate.too_few
 
 
 # --- bootstrap --------------------------------------------------------------------------------------------------------

@@ -132,7 +132,7 @@ def test_the_licence_passes_the_condition_of_the_data_on(expected: Expected) -> 
 
 
 def test_the_bundle_carries_drift_thresholds_of_its_own_weights(classifier: Classifier) -> None:
-    thresholds = read_thresholds(classifier.bundle.calibration, classifier.digest)
+    thresholds = read_thresholds(classifier.description.calibration, classifier.digest)
     assert {"cam", "grad"} <= set(thresholds)
     assert all(threshold.images >= 100 for threshold in thresholds.values())
 
@@ -152,7 +152,7 @@ def test_the_schema_refuses_metadata_without_classes(tmp_path: Path, metadata: d
 
 
 def test_measured_figures_meet_what_is_asked_of_the_model(classifier: Classifier, expected: Expected) -> None:
-    measured = classifier.bundle.declared
+    measured = classifier.description.declared
     assert measured["test_images"] >= expected.test_images
     assert measured["test_balanced_accuracy"] >= expected.balanced_accuracy
     assert measured["test_macro_auc"] >= expected.macro_auc
@@ -165,7 +165,7 @@ def test_measured_figures_meet_what_is_asked_of_the_model(classifier: Classifier
 
 def test_the_model_card_states_the_measured_figures(classifier: Classifier, expected: Expected) -> None:
     card = (expected.path / "docs" / "README.md").read_text(encoding="utf-8")
-    measured = classifier.bundle.declared
+    measured = classifier.description.declared
     assert f"| accuracy | {measured['test_accuracy']:.4f} |" in card
     assert f"n = {measured['test_images']:.0f} images" in card
 

@@ -73,7 +73,7 @@ def test_ids_of_real_images_are_distinct(realdata: Path) -> None:
 def test_melanomas_are_missed_while_the_cam_map_stays(classifier: Classifier, melanomas: list[torch.Tensor]) -> None:
     interpreters = interpreters_for(classifier, ["cam"], CPU)
     judge = Judge(classifier, interpreters, 4, CPU)
-    limit = read_thresholds(classifier.bundle.calibration, classifier.digest)["cam"]
+    limit = read_thresholds(classifier.description.calibration, classifier.digest)["cam"]
     mel, nv = classifier.classes.index("mel"), classifier.classes.index("nv")
     right = [
         (pixels, clean)

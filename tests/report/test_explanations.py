@@ -11,6 +11,7 @@ from PIL import Image
 
 from skinaudit.audit.session import interpreters_for
 from skinaudit.classifier.classifier import load_classifier
+from skinaudit.images.decoder import DirectDecoder
 from skinaudit.report.explanations import explain_files
 from tests.bundles import make_bundle
 from tests.small_folder import write_images
@@ -22,7 +23,7 @@ def test_the_map_is_the_interpreter_s_and_the_photograph_lies_upright(tmp_path: 
     classifier = load_classifier(make_bundle(tmp_path / "tiny", classes=("mel", "nv / mole", "bkl")))
     (path,) = write_images(tmp_path / "images", 1)
     interpreters = interpreters_for(classifier, ["grad"], CPU)
-    (found,) = explain_files(classifier, interpreters, tmp_path / "images", tmp_path / "out", CPU, 1)
+    (found,) = explain_files(classifier, interpreters, tmp_path / "images", tmp_path / "out", CPU, DirectDecoder(), 1)
     assert found.pictures is not None
     assert found.maps is not None
     assert found.maps["grad"].name == "lesion0.png.grad.nv-mole.npy"
@@ -43,11 +44,13 @@ def test_the_predicted_class_is_explained_unless_another_is_named(tmp_path: Path
     classifier = load_classifier(make_bundle(tmp_path / "tiny"))
     write_images(tmp_path / "images", 2)
     (tmp_path / "images" / "torn.png").write_bytes(b"\x89PNG\r\n\x1a\nno more")
-    found = list(explain_files(classifier, {}, tmp_path / "images", tmp_path / "out", CPU))
+    found = list(explain_files(classifier, {}, tmp_path / "images", tmp_path / "out", CPU, DirectDecoder()))
     assert [one.file_name for one in found] == ["deep/lesion1.png", "lesion0.png", "torn.png"]
     for one in found[:2]:
         assert one.explained == one.diagnosis
         assert one.explained_confidence == one.confidence >= 1 / 3
     assert found[2].reason
-    (other,) = explain_files(classifier, {}, tmp_path / "images" / "lesion0.png", tmp_path / "out", CPU, 2)
+    (other,) = explain_files(
+        classifier, {}, tmp_path / "images" / "lesion0.png", tmp_path / "out", CPU, DirectDecoder(), 2
+    )
     assert other.explained == 2

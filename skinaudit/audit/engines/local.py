@@ -2,59 +2,143 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from skinaudit.audit.execute import Subject, UnitResult, map_bytes, picture_bytes, prediction_of, run_stage
+from skinaudit.audit.failed_unit import failed_unit
+from skinaudit.audit.failures import RunCorrupt
+from skinaudit.audit.memory import HALVED, shape_so_far, within_memory
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.records import ImageRecord
-from skinaudit.audit.store import RunStore
-from skinaudit.audit.survey import Specimen, load_shown
+from skinaudit.audit.store import Clock, RunStore, utc_now
+from skinaudit.audit.survey import Specimen, read_again
+from skinaudit.images.decoder import Decoder
+from skinaudit.images.refusal import ImageRefused
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from skinaudit.attacks.judge import Clean
     from skinaudit.audit.session import Prepared, Progress
 
 
-def run_audit(prepared: Prepared, folder: Path, progress: Progress) -> str:
+#: Kind of the event that says that damaged files of a run were computed again, byte for byte.
+RESTORED = "files restored"
+
+
+@dataclass(frozen=True)
+class _Run:
+    """A run that is being written: ``damaged`` holds the ids of images and units whose files must be put back."""
+
+    store: RunStore
+    decoder: Decoder
+    progress: Progress
+    damaged: set[str]
+
+    def restored(self, key: str) -> bool:
+        """Is this row in the run already, so that putting its files back was all there was to do?"""
+        if key not in self.damaged:
+            return False
+        self.damaged.remove(key)
+        self.store.event(RESTORED, {"of": key})
+        return True
+
+    def refuse_damaged(self, key: str, reason: str) -> None:
+        """Stop where files of this row must be put back and the image is not there to do it from.
+
+        Raises:
+            RunCorrupt: it is so.
+        """
+        if key in self.damaged:
+            raise RunCorrupt(
+                f"{self.store.folder}: files of {key} are damaged, and its image is needed to compute them again:"
+                f" {reason}; put the image back and run the same command again"
+            )
+
+
+def run_audit(prepared: Prepared, folder: Path, decoder: Decoder, progress: Progress, *, clock: Clock = utc_now) -> str:
     """Do what is not done yet and close the run.
 
     Args:
         prepared: what ``prepare`` fixed.
         folder: run directory, new or one to resume.
+        decoder: reads the images.
         progress: is told about every unit.
+        clock: gives the time of events.
 
     Returns:
         The head of the run's event chain.
 
     Raises:
+        DeviceTooSmall: the device's memory does not hold one image; the run can be resumed.
         StoreError and its kin: the folder holds another run, is locked, damaged or full.
         KeyboardInterrupt: passed on after the event was written; the run can be resumed.
     """
-    with RunStore.create_or_resume(folder, prepared.header) as store:
+    with RunStore.create_or_resume(folder, prepared.header, clock=clock) as store:
+        run = _Run(store, decoder, progress, store.damaged())
+        if run.damaged:
+            progress.say(f"{len(run.damaged)} stored results have damaged or missing files; these are computed again.")
         store.sweep_orphans()
         try:
-            _write_images(store, prepared, progress)
+            size = shape_so_far(prepared, store.events())
+            size = _attempt(run, prepared, size, "clean", partial(_write_images, run))
             for stage in stages(prepared.header.config):
-                _run_stage(store, prepared, stage, progress)
+                size = _attempt(run, prepared, size, stage.name, partial(_run_stage, run, stage))
         except KeyboardInterrupt:
             store.event("interrupted", {"units": len(store.finished_units())})
             raise
         return store.finish()
 
 
-def _run_stage(store: RunStore, prepared: Prepared, stage: Stage, progress: Progress) -> None:
-    finished = store.finished_units()
+def _attempt(run: _Run, prepared: Prepared, size: int, stage: str, work: Callable[[Prepared], None]) -> int:
+    """Do a part of the run in batches that the device holds; the shape that it took."""
+
+    def halved(old: int, new: int) -> None:
+        run.store.event(HALVED, {"from": old, "to": new, "stage": stage})
+        run.progress.say(f"The device's memory does not hold {old} images at once; going on with {new}.")
+
+    def in_batches_of(now: int) -> None:
+        work(prepared if now == prepared.bench.config.batch_size else _in_batches_of(prepared, now))
+
+    return within_memory(size, in_batches_of, halved)
+
+
+def _in_batches_of(prepared: Prepared, size: int) -> Prepared:
+    return replace(prepared, bench=prepared.bench.in_batches_of(size))
+
+
+def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
+    finished = run.store.finished_units() - run.damaged
     todo = [image_id for image_id in prepared.chosen if stage.unit_id(image_id) not in finished]
-    progress.begin(stage.name, stage.title, len(prepared.chosen), len(prepared.chosen) - len(todo))
-    for result in run_stage(prepared.bench, stage, _subjects(prepared, todo)):
-        _store_result(store, result)
-        progress.advance(stage.name, 1)
+    run.progress.begin(stage.name, stage.title, len(prepared.chosen), len(prepared.chosen) - len(todo))
+
+    def failed(image_id: str, reason: str) -> None:
+        run.refuse_damaged(stage.unit_id(image_id), reason)
+        source_class = prepared.looks[image_id].predicted
+        unit_id, records = failed_unit(stage, prepared.header.config, image_id, source_class, reason)
+        run.store.add_records(unit_id, records)
+        run.progress.advance(stage.name, 1)
+
+    lost = {image.image_id: str(image.reason) for image in run.store.images() if image.status != "attacked"}
+    for image_id in todo:
+        if image_id in lost:
+            failed(image_id, lost[image_id])
+    subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed)
+    for result in run_stage(prepared.bench, stage, subjects):
+        _store_result(run, result)
+        run.progress.advance(stage.name, 1)
 
 
-def _store_result(store: RunStore, result: UnitResult) -> None:
+def _store_result(run: _Run, result: UnitResult) -> None:
+    store = run.store
     paths = {name: store.put_artifact(result.image_id, name, data) for name, data in result.files.items()}
+    if run.restored(result.unit_id):
+        return
     records = [
         record.model_copy(update={"artifacts": {kind: paths[name] for kind, name in names.items()}})
         for record, names in zip(result.records, result.named, strict=True)
@@ -62,19 +146,29 @@ def _store_result(store: RunStore, result: UnitResult) -> None:
     store.add_records(result.unit_id, records)
 
 
-def _subjects(prepared: Prepared, ids: Sequence[str]) -> Iterator[Subject]:
-    """Images with their clean views, a batch at a time."""
-    size = prepared.header.config.batch_size
-    for start in range(0, len(ids), size):
-        specimens = [prepared.specimen(image_id) for image_id in ids[start : start + size]]
-        shown = [load_shown(one, prepared.bench.classifier.preprocess) for one in specimens]
-        for one, pixels, clean in zip(specimens, shown, prepared.bench.judge.clean(shown), strict=True):
-            yield Subject(one.image_id, pixels, one.seed, clean)
+def _subjects(
+    run: _Run, prepared: Prepared, ids: Sequence[str], failed: Callable[[str, str], None]
+) -> Iterator[Subject]:
+    """Images with their clean views, a batch at a time; ``failed`` is told which file is gone by now, and why."""
+    bench = prepared.bench
+    specimens = [prepared.specimen(image_id) for image_id in ids]
+    again = read_again(specimens, run.decoder, prepared.header.config.seed)
+    while part := list(islice(again, bench.config.batch_size)):
+        read: list[tuple[Specimen, Tensor]] = []
+        for one, pixels in part:
+            if isinstance(pixels, ImageRefused):
+                failed(one.image_id, pixels.reason)
+            else:
+                read.append((one, bench.classifier.preprocess.shown(pixels)))
+        views = bench.judge.clean([shown for _, shown in read]) if read else []
+        for (one, shown), clean in zip(read, views, strict=True):
+            yield Subject(one.image_id, shown, one.seed, clean)
 
 
-def _write_images(store: RunStore, prepared: Prepared, progress: Progress) -> None:
+def _write_images(run: _Run, prepared: Prepared) -> None:
     """A record for every file that was found; pictures and benign maps of those that are attacked."""
-    known = {record.image_id for record in store.images()}
+    store, progress = run.store, run.progress
+    known = {record.image_id for record in store.images()} - run.damaged
     chosen = set(prepared.chosen)
     progress.begin("clean", "Benign maps", len(prepared.specimens), len(known))
     for specimen in prepared.specimens:
@@ -82,13 +176,21 @@ def _write_images(store: RunStore, prepared: Prepared, progress: Progress) -> No
             store.add_image(_image_record(prepared, specimen))
             progress.advance("clean", 1)
     todo = [image_id for image_id in prepared.chosen if image_id not in known]
-    for subject in _subjects(prepared, todo):
+
+    def failed(image_id: str, reason: str) -> None:
+        run.refuse_damaged(image_id, reason)
+        record = _image_record(prepared, prepared.specimen(image_id))
+        store.add_image(record.model_copy(update={"status": "unreadable", "reason": reason}))
+        progress.advance("clean", 1)
+
+    for subject in _subjects(run, prepared, todo, failed):
         paths = {
             kind: store.put_artifact(subject.image_id, name, data)
             for kind, (name, data) in _clean_files(prepared, subject).items()
         }
-        record = _image_record(prepared, prepared.specimen(subject.image_id), subject.clean)
-        store.add_image(record.model_copy(update={"artifacts": paths}))
+        if not run.restored(subject.image_id):
+            record = _image_record(prepared, prepared.specimen(subject.image_id), subject.clean)
+            store.add_image(record.model_copy(update={"artifacts": paths}))
         progress.advance("clean", 1)
 
 

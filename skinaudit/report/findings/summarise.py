@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 
 from skinaudit.audit.chain import canonical_json, sha256_of
@@ -9,6 +10,7 @@ from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.metrics.intervals import TOO_FEW, required_n, wilson
 from skinaudit.report import prose, tally
 from skinaudit.report.cases import Chosen, candidates, worst_first
+from skinaudit.report.findings.auditable import auditable
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.verdict import answers, verdict
@@ -45,13 +47,34 @@ def summarise(view: RunView) -> Report:
         scope=_scope(header, data),
         answers=answers(interpreters, worst),
         enough=_enough(data.attacked),
+        auditable=auditable(header, data),
         data=data,
         interpreters=tuple(interpreters),
         worst=worst,
         threat=prose.threat_rows(header),
-        limitations=prose.limitations(header),
+        limitations=(*prose.limitations(header), *batch_shapes(header, records)),
         dual_use=prose.DUAL_USE,
     )
+
+
+def batch_shapes(header: RunHeader, records: Sequence[Record]) -> tuple[str, ...]:
+    """What is to be said when the device's memory did not hold the batch that was asked for."""
+    usual = header.config.batch_size
+    counts = Counter(record.batch_size or usual for record in records)
+    smaller = [f"{counts[size]} in batches of {size}" for size in sorted(counts, reverse=True) if size != usual]
+    sentences = []
+    if header.batch_size_asked:
+        sentences.append(
+            f"The device's memory did not hold batches of {header.batch_size_asked}, so the run was prepared and begun "
+            f"in batches of {usual}."
+        )
+    if smaller:
+        sentences.append(
+            f"The device's memory did not hold every batch of {usual}: of {counted(len(records), 'record')} "
+            f"{' and '.join(smaller)} were computed. An attack is repeatable at one batch shape only: between shapes "
+            "single pictures differ, and rates are to be compared by their intervals."
+        )
+    return tuple(sentences)
 
 
 def _data(header: RunHeader, found: Sequence[ImageRecord], records: Sequence[Record]) -> Data:

@@ -9,25 +9,27 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from pypdf import PdfReader
 
 from skinaudit.audit.engines.local import run_audit
-from skinaudit.audit.failures import RunDiffers
+from skinaudit.audit.failures import RunCorrupt, RunDiffers
 from skinaudit.audit.outlook import outlook
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.session import Prepared, prepare
 from skinaudit.config import AuditConfig, ThreatModel
-from tests.audit.tiny_audit import Listener, request
+from skinaudit.report.render import render
+from tests.audit.tiny_audit import DIRECT, Deleting, Listener, request
 
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
-    return prepare(request(tmp_path_factory.mktemp("local")), Listener())
+    return prepare(request(tmp_path_factory.mktemp("local")), DIRECT, Listener())
 
 
 @pytest.fixture(scope="module")
 def finished(prepared: Prepared, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("runs") / "run"
-    run_audit(prepared, folder, Listener())
+    run_audit(prepared, folder, DIRECT, Listener())
     return folder
 
 
@@ -89,9 +91,9 @@ def test_an_interrupted_run_resumes_to_the_same_records(
     prepared: Prepared, finished: Path, tmp_path: Path, stop: tuple[str, int]
 ) -> None:
     with pytest.raises(KeyboardInterrupt):
-        run_audit(prepared, tmp_path / "run", Listener(interrupt_after=stop))
+        run_audit(prepared, tmp_path / "run", DIRECT, Listener(interrupt_after=stop))
     listener = Listener()
-    run_audit(prepared, tmp_path / "run", listener)
+    run_audit(prepared, tmp_path / "run", DIRECT, listener)
     with RunReader(tmp_path / "run") as resumed, RunReader(finished) as undisturbed:
         assert resumed.records() == undisturbed.records()
         assert resumed.images() == undisturbed.images()
@@ -104,7 +106,7 @@ def test_a_finished_run_is_left_alone(prepared: Prepared, finished: Path) -> Non
     with RunReader(finished) as run:
         head, closed = run.chain_head(), run.closed_at
     listener = Listener()
-    assert run_audit(prepared, finished, listener) == head
+    assert run_audit(prepared, finished, DIRECT, listener) == head
     assert listener.advanced == {}
     with RunReader(finished) as run:
         assert run.closed_at == closed
@@ -123,7 +125,7 @@ def test_a_run_left_in_the_middle_of_a_write_goes_on(prepared: Prepared, finishe
         shutil.move(f"{tmp_path}/killed{end}", f"{database}{end}")
     ahead = outlook(prepared, tmp_path / "run")
     assert ahead.units_left == ahead.units
-    run_audit(prepared, tmp_path / "run", Listener())
+    run_audit(prepared, tmp_path / "run", DIRECT, Listener())
     assert outlook(prepared, tmp_path / "run").units_left == 0
 
 
@@ -133,4 +135,68 @@ def test_other_settings_are_refused_by_name(prepared: Prepared, finished: Path) 
     header = prepared.header.model_copy(update={"config": config})
     other = Prepared(prepared.bench, header, prepared.specimens, prepared.looks, prepared.chosen, 1.0)
     with pytest.raises(RunDiffers, match="epsilon"):
-        run_audit(other, finished, Listener())
+        run_audit(other, finished, DIRECT, Listener())
+
+
+GONE = "could be read at first, but not later: the file is missing"
+
+
+@pytest.mark.parametrize(
+    ("stage", "spared"), [("clean", set()), ("controls", set()), ("pgd", {"noise", "jpeg", "shift"})]
+)
+def test_an_image_that_disappears_becomes_rows_with_a_reason(
+    prepared: Prepared, finished: Path, tmp_path: Path, stage: str, spared: set[str]
+) -> None:
+    gone = prepared.specimen(prepared.chosen[0])
+    away = gone.path.with_suffix(".away")
+    away.write_bytes(gone.path.read_bytes())
+    try:
+        run_audit(prepared, tmp_path / "run", DIRECT, Deleting(path=gone.path, at=stage))
+    finally:
+        away.rename(gone.path)
+    with RunReader(tmp_path / "run") as run, RunReader(finished) as undisturbed:
+        assert run.is_closed
+        assert run.verify_chain() == []
+        others = [one for one in run.records() if one.image_id != gone.image_id]
+        assert others == [one for one in undisturbed.records() if one.image_id != gone.image_id]
+        mine = [one for one in run.records() if one.image_id == gone.image_id]
+        image = next(one for one in run.images() if one.image_id == gone.image_id)
+        kinds = {(one.interpreter, one.attack) for one in undisturbed.records()}
+    assert {(one.interpreter, one.attack) for one in mine} == kinds
+    for one in mine:
+        assert (one.status, one.reason) == (("judged", None) if one.attack in spared else ("failed", GONE))
+    assert (image.status, image.reason) == (("unreadable", GONE) if stage == "clean" else ("attacked", None))
+
+
+def test_the_report_names_what_disappeared(prepared: Prepared, tmp_path: Path) -> None:
+    gone = prepared.specimen(prepared.chosen[0])
+    away = gone.path.with_suffix(".away")
+    away.write_bytes(gone.path.read_bytes())
+    try:
+        run_audit(prepared, tmp_path / "run", DIRECT, Deleting(path=gone.path, at="pgd"))
+    finally:
+        away.rename(gone.path)
+    data = render(tmp_path / "run").report.data
+    assert {row.reason for row in data.failed_units} == {GONE}
+    assert {row.status for row in data.failed_units} >= {"ADV² on CAM", "PGD on GRAD"}
+    assert "Without a verdict" in " ".join(data.findings)
+    text = "".join(page.extract_text() for page in PdfReader(tmp_path / "run" / "report.pdf").pages)
+    assert "Work that failed" in text
+
+
+def test_damaged_files_are_not_replaced_by_a_failure(prepared: Prepared, finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished, tmp_path / "run")
+    gone = prepared.specimen(prepared.chosen[0])
+    with RunReader(tmp_path / "run") as run:
+        record = next(one for one in run.records() if one.image_id == gone.image_id and one.attack == "pgd")
+        run.artifact(record.artifacts["image"]).write_bytes(b"damaged")
+    away = gone.path.with_suffix(".away")
+    away.write_bytes(gone.path.read_bytes())
+    try:
+        with pytest.raises(RunCorrupt, match="put the image back"):
+            run_audit(prepared, tmp_path / "run", DIRECT, Deleting(path=gone.path, at="clean"))
+    finally:
+        away.rename(gone.path)
+    run_audit(prepared, tmp_path / "run", DIRECT, Listener())
+    with RunReader(tmp_path / "run") as run, RunReader(finished) as undisturbed:
+        assert run.records() == undisturbed.records()

@@ -1,0 +1,41 @@
+"""Rows for work that could not be done, so that nothing is missing from a run without a word."""
+
+from __future__ import annotations
+
+from skinaudit.audit.plan import Stage
+from skinaudit.audit.records import Attack, Record
+from skinaudit.config import AuditConfig
+
+
+def failed_unit(
+    stage: Stage, config: AuditConfig, image_id: str, source_class: int, reason: str
+) -> tuple[str, list[Record]]:
+    """The unit's id, and a failed record in place of each verdict that it would have given.
+
+    Args:
+        stage: which work.
+        config: the run's settings.
+        image_id: the image.
+        source_class: index of its clean prediction.
+        reason: why there is no verdict; free of paths.
+    """
+    names = config.interpreters if stage.interpreter is None else (stage.interpreter,)
+    kinds: list[tuple[Attack, int]] = [(stage.attack, 0)]
+    if stage.attack == "noise":
+        kinds = [("noise", draw) for draw in range(config.budget.controls)] + [("jpeg", 0), ("shift", 0)]
+    unit_id = stage.unit_id(image_id)
+    return unit_id, [
+        Record(
+            unit_id=unit_id,
+            image_id=image_id,
+            interpreter=name,
+            attack=attack,
+            source_class=source_class,
+            target_class=None,
+            status="failed",
+            reason=reason,
+            draw=draw,
+        )
+        for name in names
+        for attack, draw in kinds
+    ]
