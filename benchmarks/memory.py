@@ -1,7 +1,7 @@
 """Peak memory and wall time of ``skinaudit audit`` on real photographs, as a user starts it.
 
     python -m benchmarks.memory --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV --run RUN \
-        [--count 200] [--preset standard] [--write docs/benchmarks.md]
+        [--count 200] [--preset standard] [--interpreters cam,grad] [--write docs/benchmarks.md]
 
 Class-balanced photographs are copied to a temporary folder and audited in a process of its own. Twice a second the
 proportional set size (PSS) of the process and all its children is summed: shared pages count once.
@@ -132,6 +132,7 @@ def main() -> None:
     parser.add_argument("--run", type=Path, required=True, help="run directory, new")
     parser.add_argument("--count", type=int, default=200)
     parser.add_argument("--preset", default="standard")
+    parser.add_argument("--interpreters", default="cam,grad")
     parser.add_argument("--batch-size", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--write", type=Path, help="put the result between the memory markers of this document")
@@ -145,12 +146,14 @@ def main() -> None:
         command = [sys.executable, "-c", _START, "audit", str(arguments.model), str(labels.parent)]
         command += ["--labels", str(labels), "--out", str(arguments.run), "--preset", arguments.preset]
         command += ["--batch-size", str(arguments.batch_size), "--threads", str(arguments.threads), "--device", "cpu"]
+        command += ["--interpreters", arguments.interpreters]
         usage = watch(command)
     if usage.code:
         raise SystemExit(f"the audit ended with exit code {usage.code}")
     torch.set_num_threads(arguments.threads)
     measured = (
-        f"`skinaudit audit` of {len(chosen)} photographs, preset {arguments.preset}, batch {arguments.batch_size}: "
+        f"`skinaudit audit` of {len(chosen)} photographs, preset {arguments.preset}, {arguments.interpreters}, batch "
+        f"{arguments.batch_size}, {arguments.threads} threads: "
         f"{usage.seconds / 60:.1f} minutes, peak {usage.peak / 2**30:.2f} GiB (summed PSS of the process tree, "
         f"{usage.samples} samples; bound {BOUND_GIB:g} GiB)."
     )

@@ -119,11 +119,7 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
         *(f"{name.upper()} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
-        *(
-            (_trusted_code(header.model.trusted_code),)
-            if header.model.trusted_code
-            else ()
-        ),
+        *((_trusted_code(header.model.trusted_code),) if header.model.trusted_code else ()),
         "No detector or defence was placed before the model.",
         (
             "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "
@@ -139,6 +135,6 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
 
 def _trusted_code(what: str) -> str:
     return (
-        f"Code of the model was executed (--trust-code): {what}. The figures hold as far as whoever wrote it is trusted: "
-        "such code can change what this tool computes. Code that it loads itself has no digest here."
+        f"Code of the model was executed (--trust-code): {what}. The figures hold as far as whoever wrote it is "
+        "trusted: such code can change what this tool computes. Code that it loads itself has no digest here."
     )
