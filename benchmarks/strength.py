@@ -4,7 +4,8 @@
         [--images-ours 105] [--published-cam 24] [--published-grad 8] [--write docs/benchmarks.md]
 
 Images are class-balanced and correctly classified; the published settings run on the first of the same images, and the
-paired rows hold exactly those. The same command goes on where it was stopped. Published data: ISIC 2018 task 3 (test).
+paired rows hold exactly those. The same command goes on where it was stopped. Published data: the test images of ISIC
+2018 task 3 and, with ``--table strength-isic2017``, of ISIC 2017 part 3; the ids of a table lie in ``benchmarks/ids``.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from skinaudit.audit.execute import Workbench, run_stage
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.config import TargetRule
 
-IDS = Path(__file__).parent / "ids" / "isic2018-strength.txt"
+IDS = Path(__file__).parent / "ids"
 
 
 def choose(bench: Workbench, images: Path, labels: Path, count: int, work: Path) -> list[Photograph]:
@@ -50,7 +51,7 @@ def write_ids(file: Path, chosen: Sequence[Photograph], digest: str) -> None:
     """Name the images, in the order in which they are attacked."""
     counts = {label: sum(one.label == label for one in chosen) for label in sorted({one.label for one in chosen})}
     head = [
-        "# ISIC 2018 task 3, test images of the strength table, in the order of attack",
+        "# ISIC test images of the strength table, in the order of attack",
         f"# correctly classified by the model with tensor digest {digest}",
         "# " + ", ".join(f"{label} {count}" for label, count in counts.items()),
     ]
@@ -156,13 +157,13 @@ def main() -> None:
     parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--ids", type=Path, default=IDS, help="file that the chosen images are written to")
-    parser.add_argument("--write", type=Path, help="put the table between the strength markers of this document")
+    parser.add_argument("--table", default="strength-isic2018", help="its marker in the document and its file of ids")
+    parser.add_argument("--write", type=Path, help="put the table between its markers in this document")
     arguments = parser.parse_args()
     bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads)
     check_settings(arguments.work, settings_of(bench, "strength"))
     chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
-    write_ids(arguments.ids, chosen, bench.classifier.digest)
+    write_ids(IDS / f"{arguments.table}.txt", chosen, bench.classifier.digest)
     paired = {"cam": arguments.published_cam, "grad": arguments.published_grad}
     book = CaseBook(arguments.work)
     run_ours(bench, chosen, list(paired.values()), book)
@@ -182,7 +183,7 @@ def main() -> None:
     }
     (arguments.work / "strength.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     if arguments.write:
-        fill(arguments.write, "strength", text)
+        fill(arguments.write, arguments.table, text)
     print(text)
 
 

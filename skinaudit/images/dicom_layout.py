@@ -139,9 +139,11 @@ def _frames(attributes: Attributes) -> int:
 
 
 def _wanted_frame(frames: int, wanted: int | None) -> int:
-    """The frame that is meant, counted from 0."""
-    if wanted is None and frames > 1:
+    """The frame that is meant, counted from 0. A single frame is always meant: folders mix both kinds of files."""
+    if frames == 1:
+        return 0
+    if wanted is None:
         raise ImageRefused("DICOM: the file holds several frames; state which one is meant (--frame, from 1)")
-    if wanted is not None and not 1 <= wanted <= frames:
+    if not 1 <= wanted <= frames:
         raise ImageRefused(f"DICOM: the file has no frame {wanted}")
-    return 0 if wanted is None else wanted - 1
+    return wanted - 1

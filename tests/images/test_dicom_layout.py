@@ -153,11 +153,10 @@ def test_one_of_several_frames_must_be_named() -> None:
             _layout(NumberOfFrames="3", reading=Reading(2000, frame=wanted))
 
 
-def test_the_one_frame_of_a_photograph_is_frame_one() -> None:
+def test_the_one_frame_of_a_photograph_is_taken_whichever_frame_of_others_is_meant() -> None:
     assert _layout(reading=Reading(2000, frame=1)).frame == 0
+    assert _layout(reading=Reading(2000, frame=2)).frame == 0
     assert _layout(NumberOfFrames="").frames == 1
-    with pytest.raises(ImageRefused, match="no frame 2"):
-        _layout(reading=Reading(2000, frame=2))
 
 
 def test_burned_in_text_may_be_allowed() -> None:
