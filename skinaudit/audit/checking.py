@@ -24,7 +24,7 @@ from skinaudit.images.folder import FolderError, FoundFile, find_images
 from skinaudit.images.refusal import ImageRefused
 
 if TYPE_CHECKING:
-    from skinaudit.audit.session import Progress
+    from skinaudit.audit.progress import Progress
 
 #: Images that are looked at before an audit, and by ``models check``, where more labelled ones make a surer answer.
 BEFORE_AN_AUDIT, BY_ITSELF = 16, 48

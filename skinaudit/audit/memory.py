@@ -17,9 +17,10 @@ from skinaudit.audit.chain import Event
 from skinaudit.audit.database import DATABASE_NAME
 from skinaudit.audit.failures import HalfWritten, one_line_for
 from skinaudit.audit.machine import DeviceUnavailable
+from skinaudit.audit.progress import Progress
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import RunHeader
-from skinaudit.audit.session import AuditRequest, Prepared, Progress, prepare
+from skinaudit.audit.session import AuditRequest, Prepared, prepare
 from skinaudit.images.decoder import Decoder
 
 #: Kind of the event that says that a run goes on in smaller batches; its detail holds "from", "to" and "stage".

@@ -4,27 +4,26 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
-from typing import Literal, Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from skinaudit import __version__
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.checking import check_before_audit, with_accuracy
 from skinaudit.audit.execute import Workbench
+from skinaudit.audit.limits import Origin, drift_limits
+from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
 from skinaudit.audit.plan import Stage, forecast_seconds, stages
+from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
-from skinaudit.audit.survey import Specimen, balanced_choice, derive, read_again, survey
-from skinaudit.calibration.drift import CalibrationImage, measure_drift
-from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds
+from skinaudit.audit.survey import Specimen, balanced_choice, survey
+from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.finding import one_at_a_time
 from skinaudit.classifier.source import ModelSource
@@ -35,26 +34,9 @@ from skinaudit.images.identity import digest_of_images, load_key
 from skinaudit.images.refusal import ImageRefused
 from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable, build_interpreter
 
-Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
-#: Clean images that an uncalibrated model is calibrated on at most.
-CALIBRATION_IMAGES = 100
-
 
 class NothingToAudit(ValueError):
     """No image of the folder can be attacked; the message says what became of them."""
-
-
-class Progress(Protocol):
-    """Who listens to an audit."""
-
-    def begin(self, stage: str, title: str, total: int, done: int) -> None:
-        """A stage starts: ``done`` of ``total`` units are there already."""
-
-    def advance(self, stage: str, count: int) -> None:
-        """That many more units of a stage are done."""
-
-    def say(self, text: str) -> None:
-        """Something a person should know."""
 
 
 @dataclass(frozen=True)
@@ -66,24 +48,6 @@ class AuditRequest:
     labels: Path | None
     config: AuditConfig
     id_key: Path | None = None
-
-
-@dataclass(frozen=True)
-class CleanLook:
-    """The model's first look at a specimen: logits (K,) of the 8-bit pixels, effect of rounding to 8 bits."""
-
-    logits: Tensor
-    rounding: float
-
-    @property
-    def predicted(self) -> int:
-        """Index of the class."""
-        return int(self.logits.argmax())
-
-    @property
-    def probabilities(self) -> tuple[float, ...]:
-        """Softmax of the logits."""
-        return tuple(self.logits.softmax(0).tolist())
 
 
 @dataclass(frozen=True)
@@ -141,7 +105,7 @@ def prepare(
         config = config.model_copy(update={"batch_size": 1})
     request = replace(request, config=config)
     judge = Judge(classifier, interpreters, config.batch_size, device)
-    looks, lost = _look(classifier, judge, specimens, decoder, config.seed, progress)
+    looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress)
     specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
     readable = [one for one in specimens if one.status == "readable"]
     usable = _usable(classifier, readable, looks, labels_given=bool(request.labels))
@@ -149,10 +113,10 @@ def prepare(
         raise NothingToAudit(_why_nothing(specimens, looks, labels_given=bool(request.labels)))
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
     chosen = balanced_choice(usable, reference, config.budget.images)
-    thresholds, origin = _thresholds(classifier, judge, config, usable, chosen, decoder, progress)
+    thresholds, origin = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
-        checks = with_accuracy(checks, classifier, readable, {name: look.predicted for name, look in looks.items()})
+        checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
     header = _header(request, classifier, specimens, thresholds, origin, skipped, checks)
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench))
 
@@ -194,37 +158,6 @@ def _survey(request: AuditRequest, labels: Mapping[str, str], decoder: Decoder, 
     return survey(request.images, labels, key, request.config.seed, decoder, advance)
 
 
-def _look(
-    classifier: Classifier,
-    judge: Judge,
-    specimens: Sequence[Specimen],
-    decoder: Decoder,
-    seed: int,
-    progress: Progress,
-) -> tuple[dict[str, CleanLook], dict[str, ImageRefused]]:
-    """Clean predictions of every readable image, in batches, and files that cannot be read again; keeps no pixels."""
-    readable = [one for one in specimens if one.status == "readable"]
-    again = read_again(readable, decoder, seed)
-    progress.begin("look", "Clean predictions", len(readable), 0)
-    looks: dict[str, CleanLook] = {}
-    lost: dict[str, ImageRefused] = {}
-    while part := list(islice(again, judge.batch_size)):
-        progress.advance("look", len(part))
-        lost |= {one.image_id: found for one, found in part if isinstance(found, ImageRefused)}
-        read = [(one, found) for one, found in part if not isinstance(found, ImageRefused)]
-        if not read:
-            continue
-        exact = [classifier.preprocess.geometry(pixels) for _, pixels in read]
-        shown = [pixels.round().clamp(0, 255).to(torch.uint8) for pixels in exact]
-        logits = judge.logits(shown)
-        unrounded = any(not torch.equal(a, b.float()) for a, b in zip(exact, shown, strict=True))
-        other = judge.logits(exact) if unrounded else logits
-        change = (other - logits).abs().amax(1)
-        for row, (one, _) in enumerate(read):
-            looks[one.image_id] = CleanLook(logits[row], float(change[row]))
-    return looks, lost
-
-
 def _lost(specimen: Specimen, why: ImageRefused) -> Specimen:
     return replace(specimen, status=why.status, reason=why.reason)
 
@@ -244,52 +177,6 @@ def _why_nothing(specimens: Sequence[Specimen], looks: Mapping[str, CleanLook], 
     if labels_given and not any(one.label for one in specimens):
         return f"the labels name none of the {len(looks)} readable images; file names and labels must match"
     return f"the model gets none of the {len(looks)} readable images right, so there is no diagnosis to attack"
-
-
-def _thresholds(
-    classifier: Classifier,
-    judge: Judge,
-    config: AuditConfig,
-    usable: Sequence[Specimen],
-    chosen: set[str],
-    decoder: Decoder,
-    progress: Progress,
-) -> tuple[dict[str, DriftThreshold], Origin]:
-    """From the bundle; else measured now, on images that are not attacked where there are enough of them."""
-    stored = read_thresholds(classifier.description.calibration, classifier.digest)
-    missing = [name for name in config.interpreters if name not in stored]
-    if not missing:
-        return {name: stored[name] for name in config.interpreters}, "bundle"
-    spare = [one for one in usable if one.image_id not in chosen]
-    source = (spare if len(spare) >= CALIBRATION_IMAGES else list(usable))[:CALIBRATION_IMAGES]
-    if source and source[0].image_id in chosen:
-        progress.say(
-            "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
-        )
-    progress.begin("calibrate", "Measuring map drift", len(source), 0)
-    measured = measure_drift(
-        judge,
-        classifier.preprocess,
-        missing,
-        _calibration_images(classifier, source, decoder, config.seed, progress),
-        classifier.digest,
-        batch=config.batch_size,
-        advance=lambda count: progress.advance("calibrate", count),
-    )
-    found = stored | {threshold.interpreter: threshold for threshold in measured}
-    reused = any(one.image_id in chosen for one in source)
-    origin: Origin = "calibrated on the attacked images" if reused else "calibrated in this run"
-    return {name: found[name] for name in config.interpreters}, origin
-
-
-def _calibration_images(
-    classifier: Classifier, source: Sequence[Specimen], decoder: Decoder, seed: int, progress: Progress
-) -> Iterator[CalibrationImage]:
-    for one, pixels in read_again(source, decoder, seed):
-        if isinstance(pixels, ImageRefused):
-            progress.say(f"An image is left out of the drift limits: {pixels.reason}")
-        else:
-            yield CalibrationImage(classifier.preprocess.shown(pixels), derive(one.seed, "drift"))
 
 
 def _header(

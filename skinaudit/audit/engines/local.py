@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from skinaudit.attacks.judge import Clean
-    from skinaudit.audit.session import Prepared, Progress
+    from skinaudit.audit.progress import Progress
+    from skinaudit.audit.session import Prepared
 
 
 #: Kind of the event that says that damaged files of a run were computed again, byte for byte.
