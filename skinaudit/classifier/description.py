@@ -74,11 +74,13 @@ def checked_classes(names: Sequence[object], where: str) -> tuple[str, ...]:
     """Class names in the order of the outputs.
 
     Raises:
-        ModelRefused: Fewer than two, one twice, or one that is empty, too long or not printable.
+        ModelRefused: Fewer than two, one twice (labels are read without regard to case), or one that is empty, too
+            long or not printable.
     """
     classes = tuple(
         name for name in names if isinstance(name, str) and name.isprintable() and 0 < len(name.strip()) <= 100
     )
-    if len(classes) < len(names) or len(set(classes)) < len(classes) or len(classes) < 2:
+    different = {name.strip().lower() for name in classes}
+    if len(different) < len(names) or len(classes) < 2:
         raise ModelRefused(f"{where} must hold at least two different, printable names, got {tuple(names)}.")
     return classes

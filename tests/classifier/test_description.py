@@ -16,7 +16,7 @@ def test_malignant_classes_are_known_by_name_in_any_case() -> None:
 
 
 @pytest.mark.parametrize(
-    "names", [("mel",), ("mel", "mel"), ("mel", ""), ("mel", "n\nv"), ("mel", 3), ("mel", "x" * 101)]
+    "names", [("mel", "MEL"), ("mel",), ("mel", "mel"), ("mel", ""), ("mel", "n\nv"), ("mel", 3), ("mel", "x" * 101)]
 )
 def test_unusable_class_names_are_refused(names: tuple[object, ...]) -> None:
     with pytest.raises(ModelRefused, match=r"^here must hold at least two different, printable names"):
