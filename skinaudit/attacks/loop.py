@@ -43,6 +43,14 @@ class LoopSettings:
     patience: int = 20
     improvement: float = 0.01
     look_every: int = 10
+    #: Not every network becomes as sure as 0.95 of anything. From ``relax_at`` on, this share of the most that an
+    #: image has reached is enough: otherwise λ would only sink, and such a network would pass for robust.
+    enough: float = 0.97
+
+    @property
+    def relax_at(self) -> int:
+        """The step from which the confidence that counts as held follows what an image can reach."""
+        return max(2 * self.warm_steps, self.steps // 4)
 
     @classmethod
     def for_attack(cls, interpreter: str | None, *, steps: int, warm_steps: int, early_stop: bool) -> LoopSettings:
@@ -98,6 +106,7 @@ class _Slots:
     progress: Tensor
     progress_step: Tensor
     reached: Tensor
+    surest: Tensor  # highest probability of the wanted class so far
 
     def put(self, row: int, new: _Slots) -> None:
         for field in fields(self):
@@ -152,7 +161,8 @@ class Loop:
         weight = torch.where(slots.step >= settings.warm_steps, slots.weight, 0.0)
         goal = Goal(slots.goal_class, slots.goal_map)
         evaluation = self._objective.evaluate(x, weight, goal)
-        score, held, kept = self._score(evaluation, slots)
+        probability = evaluation.logits.softmax(1).gather(1, slots.goal_class[:, None])[:, 0]
+        score, held, kept = self._score(evaluation, slots, probability)
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
         best_score, best_image = _insert(slots.best_score, slots.best_image, score, x)
@@ -182,13 +192,15 @@ class Loop:
             progress=torch.where(better, score, slots.progress),
             progress_step=torch.where(better, slots.step, slots.progress_step),
             reached=slots.reached | (active & held & kept & (evaluation.map_distance <= slots.near_enough)),
+            surest=torch.maximum(slots.surest, probability),
         )
 
-    def _score(self, evaluation: Evaluation, slots: _Slots) -> tuple[Tensor, Tensor, Tensor]:
+    def _score(self, evaluation: Evaluation, slots: _Slots, probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rank (lower is better), class held with confidence, map kept; each (N,)."""
-        probability = evaluation.logits.softmax(1).gather(1, slots.goal_class[:, None])[:, 0]
         hit = evaluation.logits.argmax(1) == slots.goal_class
-        held = hit & (probability >= HELD_CONFIDENCE)
+        reachable = (self._settings.enough * slots.surest).clamp(max=HELD_CONFIDENCE)
+        needed = torch.where(slots.step >= self._settings.relax_at, reachable, HELD_CONFIDENCE)
+        held = hit & (probability >= needed)
         loss = evaluation.class_loss.clamp(max=_CAP)
         kept = (evaluation.map_distance <= slots.most_distance) & (evaluation.map_overlap >= slots.least_overlap)
         if self._objective.matches_map:
@@ -246,6 +258,7 @@ class Loop:
             progress=per_row(2 * _MISS),
             progress_step=per_row(0, torch.int64),
             reached=per_row(0, torch.bool),
+            surest=per_row(0.0),
         )
 
     def _empty(self, example: Task) -> _Slots:
