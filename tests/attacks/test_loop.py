@@ -102,20 +102,39 @@ def test_most_images_change_their_class_with_confidence_inside_the_ball(name: st
     assert held >= 5
 
 
+def drift(attack: Attack, tasks: Sequence[Task], outcomes: dict[str, Outcome]) -> float:
+    """Mean L1 distance of the best candidates' maps to the wanted ones."""
+    assert attack.interpreter is not None
+    x = torch.stack([outcomes[task.key].candidates[0] for task in tasks]).float() / 255
+    maps = attack.interpreter.explain(x, torch.tensor([task.target_class for task in tasks]))
+    wanted = torch.stack([task.target_map for task in tasks if task.target_map is not None])
+    return float((maps - wanted).abs().mean())
+
+
 @pytest.mark.parametrize("name", ["cam", "grad"])
 def test_the_joint_attack_keeps_maps_better_than_pgd(name: str) -> None:
     attack = attack_named(name)
     tasks = attack.tasks(6)
-    joint, plain = run(attack, tasks), run(attack_named("pgd"), tasks)
+    assert drift(attack, tasks, run(attack, tasks)) < 0.8 * drift(attack, tasks, run(attack_named("pgd"), tasks))
 
-    def drift(outcomes: dict[str, Outcome]) -> float:
-        assert attack.interpreter is not None
-        x = torch.stack([outcomes[task.key].candidates[0] for task in tasks]).float() / 255
-        maps = attack.interpreter.explain(x, torch.tensor([task.target_class for task in tasks]))
-        wanted = torch.stack([task.target_map for task in tasks if task.target_map is not None])
-        return float((maps - wanted).abs().mean())
 
-    assert drift(joint) < 0.8 * drift(plain)
+def test_a_network_that_is_never_sure_does_not_pass_for_robust() -> None:
+    attack = attack_named("cam")
+    head = attack.network.get_submodule("6")
+    assert isinstance(head, nn.Linear)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.mul_(0.06)
+    tasks = attack.tasks(6)
+    joint = run(attack, tasks)
+    plain = run(Attack(attack.network, ClassObjective(attack.network), None), tasks)
+    never = run(attack, tasks, replace(SETTINGS, enough=math.inf))
+    for task in tasks:
+        probabilities = attack.network(plain[task.key].candidates[:1].float() / 255).softmax(1)[0]
+        assert 0.4 < probabilities[task.target_class] < HELD_CONFIDENCE
+        assert int(attack.network(joint[task.key].candidates[:1].float() / 255).argmax()) == task.target_class
+    assert drift(attack, tasks, joint) < 0.8 * drift(attack, tasks, plain)
+    assert drift(attack, tasks, joint) < drift(attack, tasks, never)
 
 
 def plain_search(attack: Attack, task: Task, settings: LoopSettings) -> list[tuple[float, Tensor]]:
