@@ -106,7 +106,8 @@ def _entry(path: Path) -> tuple[str, str, str, str, str, str | None]:
     except ModelRefused as error:
         return path.name, "refused", "", str(error), str(path.resolve()), str(error)
     classes = ", ".join(bundle.classes)
-    return path.name, bundle.network_target.rpartition(".")[2], classes, str(path), str(path.resolve()), None
+    network = str(bundle.network_arguments.get("model_name", bundle.network_target.rpartition(".")[2]))
+    return path.name, network, classes, str(path), str(path.resolve()), None
 
 
 @takes_a_model
