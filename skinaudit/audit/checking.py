@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from skinaudit.audit.predictions import predict_files, score
 from skinaudit.audit.records import CheckFinding
 from skinaudit.audit.survey import Specimen, balanced_choice, read_again
-from skinaudit.classifier.checks import accuracy_finding, check_model, declared_accuracy, in_order, one_at_a_time
+from skinaudit.classifier.checks import accuracy_finding, check_model, expected_accuracy, in_order, one_at_a_time
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.classifier.finding import TITLES, Finding
 from skinaudit.classifier.probe import AT_ONCE
@@ -86,7 +86,8 @@ def with_accuracy(
         for one in specimens
         if one.label in classifier.classes and one.image_id in predicted
     ]
-    declared = declared_accuracy(classifier.description.declared)
+    known = [str(one.label) for one in specimens if one.label in classifier.classes and one.image_id in predicted]
+    declared = expected_accuracy(classifier.description.declared, known)
     accuracy = accuracy_finding(sum(right), len(right), declared, one_at_a_time=one_at_a_time(checks))
     return tuple(sorted((*checks, *_stored((accuracy,))), key=lambda one: list(TITLES).index(one.check)))
 
@@ -125,13 +126,15 @@ def check_folder(
         raise FolderError(f"{folder}: none of {len(spread)} files that were tried can be read")
     found = _check(classifier, shown, known, AT_ONCE)
     alone = one_at_a_time(found)
-    declared = declared_accuracy(classifier.description.declared)
     result = None
+    counted: list[str] = []
     if labels:
         predicted = predict_files(
             classifier, folder, labels, decoder, batch_size=1 if alone else AT_ONCE, device=device, advance=advance
         )
         result = score(predicted, classifier.classes)
+        counted = [one.label for one in predicted if one.label and one.status == "predicted"]
+    declared = expected_accuracy(classifier.description.declared, counted)
     correct, n = (result.correct, result.n) if result is not None else (0, 0)
     return in_order((*found, accuracy_finding(correct, n, declared, one_at_a_time=alone)))
 

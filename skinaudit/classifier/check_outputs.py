@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -88,6 +88,22 @@ def declared_accuracy(declared: Mapping[str, float]) -> float | None:
         if value is not None and 0 < value <= 100:
             return value if value <= 1 else value / 100
     return None
+
+
+def expected_accuracy(declared: Mapping[str, float], labels: Sequence[str]) -> float | None:
+    """The accuracy in [0,1] that a model's own figures promise on images of these classes.
+
+    Where a recall is declared for every class among the labels, their mean over the images: a folder may have another
+    mix of classes than the declared test. Else the plain accuracy, whatever the mix.
+
+    >>> expected_accuracy({"recall_mel": 0.4, "recall_nv": 0.8, "accuracy": 0.78}, ["mel", "nv"])
+    0.6
+    """
+    recalls = {name: declared.get(f"test_recall_{name}", declared.get(f"recall_{name}")) for name in set(labels)}
+    known = [value for name in labels if (value := recalls[name]) is not None and 0 <= value <= 1]
+    if labels and len(known) == len(labels):
+        return round(sum(known) / len(known), 6)
+    return declared_accuracy(declared)
 
 
 def accuracy_finding(correct: int, n: int, declared: float | None, *, one_at_a_time: bool = False) -> Finding:

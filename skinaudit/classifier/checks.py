@@ -11,6 +11,7 @@ from skinaudit.classifier.check_outputs import (
     accuracy_finding,
     classes_finding,
     declared_accuracy,
+    expected_accuracy,
     gradients_finding,
     outputs_finding,
 )
@@ -19,7 +20,8 @@ from skinaudit.classifier.finding import TITLES, Finding, Level, one_at_a_time
 from skinaudit.classifier.probe import AT_ONCE, logits_of, unchanged
 
 __all__ = [
-    "TITLES", "Finding", "Level", "accuracy_finding", "check_model", "declared_accuracy", "in_order", "one_at_a_time",
+    "TITLES", "Finding", "Level", "accuracy_finding", "check_model", "declared_accuracy",
+    "expected_accuracy", "in_order", "one_at_a_time",
 ]  # fmt: skip
 
 #: Images whose gradients are looked at.

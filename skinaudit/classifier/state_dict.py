@@ -69,8 +69,8 @@ def _checkpoint(path: Path) -> object:
         if "asks for" not in str(error):
             raise
         raise ModelRefused(
-            f"{error} A Lightning checkpoint holds settings (hyper_parameters), a saved module its class. Of a file "
-            'of your own, torch.save(torch.load(FILE, weights_only=False)["state_dict"], NEW) keeps the weights alone.'
+            f"{error} A Lightning checkpoint holds settings (hyper_parameters), a saved module its class. Ask whoever "
+            "made the file to save the state_dict alone; do not open it with weights_only=False, which runs it."
         ) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -90,7 +91,22 @@ def _closed(streams: Sequence[TextIO | None]) -> list[TextIO]:
             stream.flush()
         except BrokenPipeError:
             found.append(stream)
+        else:
+            if _reader_gone(stream):  # the write itself failed, and left nothing to flush
+                found.append(stream)
     return found
+
+
+def _reader_gone(stream: TextIO) -> bool:
+    """Is the other end of this pipe closed? Where that cannot be asked (Windows, no pipe), it is not."""
+    if not hasattr(select, "poll"):
+        return False
+    poll = select.poll()
+    try:
+        poll.register(stream.fileno(), select.POLLOUT)
+    except (OSError, ValueError):
+        return False
+    return any(event & select.POLLERR for _, event in poll.poll(0))
 
 
 def _said(message: str, code: ExitCode, *, as_json: bool) -> typer.Exit:

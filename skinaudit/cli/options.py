@@ -22,7 +22,10 @@ if TYPE_CHECKING:
     from skinaudit.classifier.classifier import Classifier, ModelFacts
 
 ImagesArgument = Annotated[
-    Path, typer.Argument(metavar="IMAGES", help="A folder of JPEG, PNG and DICOM images, in any depth; or one image.")
+    Path,
+    typer.Argument(
+        metavar="IMAGES", help="A folder of images (JPEG, PNG, TIFF, BMP, WebP, DICOM), in any depth; or one image."
+    ),
 ]
 LabelsOption = Annotated[
     Path | None,

@@ -20,6 +20,7 @@ from skinaudit.classifier.checks import (
     accuracy_finding,
     check_model,
     declared_accuracy,
+    expected_accuracy,
     in_order,
     one_at_a_time,
 )
@@ -297,6 +298,14 @@ def test_the_declared_accuracy_is_found_among_other_figures() -> None:
     assert declared_accuracy({"Accuracy": 0.8, "balanced accuracy": 0.5}) == 0.8
     assert declared_accuracy({"test_accuracy": 76.4}) == pytest.approx(0.764)
     assert declared_accuracy({"recall_mel": 0.6, "accuracy": 0}) is None
+
+
+def test_the_declared_recalls_are_weighed_by_the_labels_given() -> None:
+    declared = {"accuracy": 0.78, "test_recall_mel": 0.4, "test_recall_nv": 0.8}
+    assert expected_accuracy(declared, ["mel", "nv"]) == pytest.approx(0.6)
+    assert expected_accuracy(declared, ["mel", "nv", "nv", "nv"]) == pytest.approx(0.7)
+    assert expected_accuracy(declared, ["mel", "bkl"]) == 0.78  # nothing is declared of bkl
+    assert expected_accuracy(declared, []) == 0.78
 
 
 def test_findings_are_put_in_the_order_of_a_report() -> None:
