@@ -9,10 +9,8 @@ from torch import Tensor, nn
 
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.classifier.finding import BATCH, REPEAT, TRAINING, Finding, finding
-from skinaudit.classifier.probe import PASS_ERRORS, Watch, largest_difference, logits_of
+from skinaudit.classifier.probe import AT_ONCE, PASS_ERRORS, Watch, largest_difference, logits_of
 
-#: Images that are shown together.
-TOGETHER = 4
 #: Largest difference that is rounding, as a share of the largest output: at one batch shape, and across shapes.
 SAME_SHAPE, OTHER_SHAPE = 1e-4, 5e-3
 _SEED = 2024
@@ -54,7 +52,7 @@ class Behaviour:
         return self.repeat <= SAME_SHAPE
 
 
-def observe(classifier: Classifier, images: Tensor, together: int = TOGETHER) -> Behaviour:
+def observe(classifier: Classifier, images: Tensor, together: int = AT_ONCE) -> Behaviour:
     """Call the classifier on the same images in different company (at most 9 passes).
 
     Args:
@@ -76,11 +74,11 @@ def observe(classifier: Classifier, images: Tensor, together: int = TOGETHER) ->
     before = [buffer.clone() for buffer in classifier.buffers()]
     state = _random_state(batch.device)
     with Watch() as watch:
-        first = logits_of(classifier, batch)
+        first = logits_of(classifier, batch, len(batch))
     drew = not torch.equal(state, _random_state(batch.device))
     awake = sum(_awake(module) for module in classifier.modules())
     changed = sum(not torch.equal(a, b) for a, b in zip(before, classifier.buffers(), strict=True))
-    repeat = largest_difference(logits_of(classifier, batch), first) / _scale(first)
+    repeat = largest_difference(logits_of(classifier, batch, len(batch)), first) / _scale(first)
     alone = Behaviour(2, repeat=repeat, batch_norms=watch.batch_norms, drew=drew, buffers=changed, awake=awake)
     return _in_company(classifier, batch, alone, _scale(first))
 
@@ -183,15 +181,16 @@ def _observe_alone(classifier: Classifier, image: Tensor, refusal: str) -> Behav
 
 
 def _varied(images: Tensor, count: int) -> Tensor:
-    """That many images; where there are fewer, their negatives and mirror images serve as company."""
+    """That many images; where there are fewer, their negatives and mirror images serve as company, again and again."""
     few = images[:count]
-    return torch.cat([few, 1 - few, few.flip(2), few.flip(3)])[:count].contiguous()
+    company = torch.cat([few, 1 - few, few.flip(2), few.flip(3)])
+    return company.repeat(-(-count // len(company)), 1, 1, 1)[:count].contiguous()
 
 
 def _seeded(classifier: Classifier, batch: Tensor) -> Tensor:
     """Outputs with the same random draws each time, so that only the images differ."""
     torch.manual_seed(_SEED)
-    return logits_of(classifier, batch)
+    return logits_of(classifier, batch, len(batch))
 
 
 def _company(classifier: Classifier, image: Tensor, beside_copies: Tensor) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from skinaudit.classifier.check_batch import TOGETHER, batch_finding, observe, repeat_finding, training_finding
+from skinaudit.classifier.check_batch import batch_finding, observe, repeat_finding, training_finding
 from skinaudit.classifier.check_inputs import normalisation_finding, orientation_finding
 from skinaudit.classifier.check_outputs import (
     accuracy_finding,
@@ -57,7 +57,7 @@ def check_model(
     device = next(classifier.buffers(), next(classifier.parameters(), images)).device
     shown = images.to(device)
     with unchanged(classifier):
-        seen = observe(classifier, shown, min(TOGETHER, at_once))
+        seen = observe(classifier, shown, at_once)
     company = batch_finding(seen)
     at_once = 1 if one_at_a_time((company,)) else at_once
     with unchanged(classifier):

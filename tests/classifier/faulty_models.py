@@ -93,6 +93,11 @@ class AveragesOverTheBatch(Healthy):
         return logits
 
 
+class AveragesOverLargeBatches(AveragesOverTheBatch):
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x) if len(x) > 4 else Healthy.forward(self, x)
+
+
 class KnowsItsPlace(Healthy):
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x) + torch.arange(len(x), device=x.device)[:, None] * torch.tensor([0.3, 0.0, -0.3])

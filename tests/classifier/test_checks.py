@@ -54,6 +54,7 @@ def test_a_healthy_network_raises_no_alarm_and_every_check_speaks(labels: bool) 
     ("network", "check_name", "others"),
     [
         (faulty.AveragesOverTheBatch, "batch-dependence", set()),
+        (faulty.AveragesOverLargeBatches, "batch-dependence", set()),
         (faulty.KnowsItsPlace, "batch-dependence", set()),
         (faulty.LiveDropout, "repeatability", {"training-mode"}),
         (faulty.Noisy, "repeatability", {"training-mode"}),
