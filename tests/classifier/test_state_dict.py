@@ -68,7 +68,7 @@ def test_what_is_no_set_of_weights_is_refused(content: object, tmp_path: Path) -
 
 def test_settings_that_need_code_are_refused_with_the_way_out(tmp_path: Path) -> None:
     path = saved({"state_dict": STATE, "hyper_parameters": argparse.Namespace(rate=0.1)}, tmp_path, "lightning.ckpt")
-    with pytest.raises(ModelRefused, match=r"argparse\.Namespace.*hyper_parameters.*keeps the weights alone"):
+    with pytest.raises(ModelRefused, match=r"argparse\.Namespace.*hyper_parameters.*save the state_dict alone; do not"):
         plain_state(path)
 
 
