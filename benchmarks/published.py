@@ -24,7 +24,8 @@ from benchmarks.bench import Photograph, build_bench, by_stem, photographs, sett
 from benchmarks.cases import Case, check_settings
 from benchmarks.machine import unit_seconds, wait
 from skinaudit.attacks.judge import Question
-from skinaudit.audit.execute import Subject, Workbench, chosen_target, picture_bytes
+from skinaudit.audit.execute import Subject, Workbench, chosen_target
+from skinaudit.audit.picture_files import picture_bytes
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad

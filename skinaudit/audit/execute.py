@@ -5,14 +5,12 @@ Knows nothing of where results are kept or which engine asks for them.
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
-from PIL import Image, PngImagePlugin
 
 from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
@@ -20,6 +18,7 @@ from skinaudit.attacks.judge import Clean, Judge, Question, Verdict
 from skinaudit.attacks.loop import Loop, LoopSettings, Outcome, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.targets import target_class
+from skinaudit.audit.picture_files import map_bytes, picture_bytes, pixels_of
 from skinaudit.audit.records import Attack, Prediction, Record
 from skinaudit.audit.survey import derive
 from skinaudit.metrics.images import image_ssim, linf_levels
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from skinaudit.classifier.classifier import Classifier
     from skinaudit.config import AuditConfig
     from skinaudit.interpreters.base import Interpreter
-
-_MARK = "adversarial example made by skinaudit to test a classifier; not a photograph of a patient as taken"
 
 
 @dataclass(frozen=True)
@@ -74,31 +71,6 @@ class UnitResult:
     records: tuple[Record, ...]
     files: dict[str, bytes] = field(default_factory=dict)  # file name -> bytes
     named: tuple[dict[str, str], ...] = ()  # per record: kind -> file name
-
-
-def picture_bytes(classifier: Classifier, shown: Tensor, *, adversarial: bool = False) -> bytes:
-    """PNG of (3,h,w) uint8 pixels as the photograph lies; adversarial pictures are marked in a text chunk."""
-    array = classifier.preprocess.to_display(shown).permute(1, 2, 0).contiguous().cpu().numpy()
-    notes = PngImagePlugin.PngInfo()
-    if adversarial:
-        notes.add_text("Comment", _MARK)
-    buffer = io.BytesIO()
-    Image.fromarray(array).save(buffer, "PNG", pnginfo=notes)
-    return buffer.getvalue()
-
-
-def pixels_of(classifier: Classifier, data: bytes) -> Tensor:
-    """The (3,h,w) uint8 pixels in model orientation that a PNG of ``picture_bytes`` holds."""
-    with Image.open(io.BytesIO(data), formats=["PNG"]) as image:
-        array = np.array(image)
-    return classifier.preprocess.from_display(torch.from_numpy(array).permute(2, 0, 1)).contiguous()
-
-
-def map_bytes(classifier: Classifier, saliency: Tensor) -> bytes:
-    """NPY (float32) of a map (h,w), lying as the photograph does."""
-    buffer = io.BytesIO()
-    np.save(buffer, classifier.preprocess.to_display(saliency).contiguous().numpy().astype(np.float32))
-    return buffer.getvalue()
 
 
 class Predicted(Protocol):

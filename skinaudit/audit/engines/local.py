@@ -9,10 +9,11 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from skinaudit.audit.execute import Subject, UnitResult, map_bytes, picture_bytes, prediction_of, run_stage
+from skinaudit.audit.execute import Subject, UnitResult, prediction_of, run_stage
 from skinaudit.audit.failed_unit import failed_unit
 from skinaudit.audit.failures import RunCorrupt
 from skinaudit.audit.memory import HALVED, shape_so_far, within_memory
+from skinaudit.audit.picture_files import map_bytes, picture_bytes
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.records import ImageRecord
 from skinaudit.audit.store import Clock, RunStore, utc_now
