@@ -32,8 +32,9 @@ from skinaudit.attacks.adv2 import (
     Goal,
     MapObjective,
     Objective,
+    State,
 )
-from skinaudit.attacks.loop import Loop, LoopSettings, Task
+from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
@@ -95,11 +96,10 @@ def rows_of(network: nn.Module, probe: Tensor, *, double_backward: bool) -> dict
 def goal_for(objective: Objective, x: Tensor) -> Goal:
     """A random target map of the size that the objective's interpreter gives."""
     target = torch.arange(len(x), device=x.device) % CLASSES
-    blank = Goal(target, torch.zeros(len(x), 0, 0, device=x.device))
     if not isinstance(objective, MapObjective | FiniteDifferenceObjective):
-        return blank
+        return Goal(target)
     size = objective.interpreter.explain(x, target).shape
-    return Goal(target, torch.rand(size, generator=torch.Generator().manual_seed(1)).to(x.device))
+    return Goal(target, (torch.rand(size, generator=torch.Generator().manual_seed(1)).to(x.device),))
 
 
 def time_rows(rows: dict[str, Objective], x: Tensor, repetitions: int) -> dict[str, float | str]:
@@ -116,7 +116,7 @@ def time_rows(rows: dict[str, Objective], x: Tensor, repetitions: int) -> dict[s
                 goals[name] = goals.get(name) or goal_for(objective, x)
                 wait(x.device)
                 begun = time.perf_counter()
-                objective.evaluate(x, weight, goals[name])
+                objective.evaluate(x, weight, goals[name], ())
                 wait(x.device)
             except (RuntimeError, ValueError, TypeError, AttributeError, NotImplementedError) as error:
                 problems[name] = (str(error).strip() or type(error).__name__).split("\n")[0][:100]
@@ -159,11 +159,15 @@ class Timed:
         """As the objective inside."""
         return self._objective.matches_map
 
-    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal) -> Evaluation:
+    def start(self, x0: Tensor, goal: Goal) -> State:
+        """As the objective inside."""
+        return self._objective.start(x0, goal)
+
+    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal, state: State) -> Evaluation:
         """Evaluate and take the time."""
         wait(self._device)
         begun = time.perf_counter()
-        found = self._objective.evaluate(x, weight, goal)
+        found = self._objective.evaluate(x, weight, goal, state)
         wait(self._device)
         self.seconds += time.perf_counter() - begun
         return found
@@ -177,10 +181,11 @@ def loop_share(name: str, interpreter: str, batch: int, steps: int, device: torc
     objective = rows_of(network, x[:1].to(device), double_backward=False)[interpreter]
     goal = goal_for(objective, x.to(device))
     timed = Timed(objective, device)
-    kind = "cam" if interpreter == "CAM" else "grad"
-    settings = LoopSettings.for_attack(kind, steps=steps, warm_steps=0, early_stop=False)
+    family = "activation" if interpreter == "CAM" else "gradient"
+    settings = LoopSettings.for_attack(family, steps=steps, warm_steps=0, early_stop=False)
     pixels = (x * 255).round().to(torch.uint8)
-    tasks = [Task(str(i), pixels[i], int(goal.target_class[i]), goal.target_map[i].cpu()) for i in range(batch)]
+    goals = [(MapGoal(one.cpu()),) for one in goal.target_map]
+    tasks = [Task(str(i), pixels[i], int(goal.target_class[i]), goals[i]) for i in range(batch)]
     begun = time.perf_counter()
     outcomes = list(Loop(timed, LInf(8), settings, batch, device).run(tasks))
     total = time.perf_counter() - begun

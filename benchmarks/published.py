@@ -1,10 +1,11 @@
-"""Our own plain implementation of the published settings of ADV² on CAM and GRAD, to compare with.
+"""Our own plain implementation of the published settings of ADV² on CAM, GRAD and MASK, to compare with.
 
     python -m benchmarks.published --model BUNDLE --images DIR --labels CSV --interpreter cam --ids FILE --work DIR
 
 Source: Zhang et al., "Interpretable Deep Learning under Fire" (USENIX Security 2020), with the settings of the authors'
 published research code: plain sign steps of 1/255 inside ε = 0.031, no random start, a warm start of targeted PGD,
-then the joint loss. It is judged like ours, on the 8-bit pixels. The same command goes on where it was stopped.
+then the joint loss (MASK: ``benchmarks/published_mask.py``). It is judged like ours, on the 8-bit pixels. The same
+command goes on where it was stopped.
 """
 
 from __future__ import annotations
@@ -23,12 +24,14 @@ from torch import Tensor
 from benchmarks.bench import Photograph, build_bench, by_stem, photographs, settings_of, subjects
 from benchmarks.cases import Case, check_settings
 from benchmarks.machine import unit_seconds, wait
+from benchmarks.published_mask import MaskAttack, MaskAttackSettings
 from skinaudit.attacks.judge import Question
 from skinaudit.audit.execute import Subject, Workbench, chosen_target
 from skinaudit.audit.picture_files import picture_bytes
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
+from skinaudit.interpreters.mask import Mask
 from skinaudit.interpreters.smooth import Smoothing
 from skinaudit.metrics.images import linf_levels
 
@@ -79,6 +82,7 @@ SETTINGS = {
         snapshot_every=10,
     ),
 }
+MASK_SETTINGS = MaskAttackSettings()
 
 
 @dataclass
@@ -177,30 +181,39 @@ class Attack:
 
 def attack_batch(bench: Workbench, name: str, batch: Sequence[Subject], work: Path) -> list[Case]:
     """Attack, judge and store one batch; every image's result depends on that image alone."""
-    interpreter: Interpreter = bench.interpreters[name]
-    if name == "grad":
-        interpreter = Grad(bench.classifier, smoothing=Smoothing("literal"))
     targets = [chosen_target(bench, subject) for subject in batch]
-    attack = Attack(
-        bench,
-        interpreter,
-        SETTINGS[name],
-        torch.stack([subject.shown for subject in batch]).to(bench.device).float() / 255,
-        torch.tensor(targets, device=bench.device),
-        torch.stack([subject.clean.maps[name] for subject in batch]).to(bench.device),
-    )
     file = work / f"state-{batch[0].image_id}-{len(batch)}.pt"
-    state = attack.run(file, f"published {name}, {batch[0].image_id} and {len(batch) - 1} more")
+    found, seconds, units = search(bench, name, batch, targets, file)
     cases = []
-    for place, pixels in enumerate(attack.result(state)):
+    for place, pixels in enumerate(found):
         subject = batch[place]
         picture = picture_bytes(bench.classifier, pixels, adversarial=True)
         (work / f"{subject.image_id}.png").write_bytes(picture)
-        case = judged(bench, name, subject, pixels, targets[place], state.seconds / len(batch), state.units)
+        case = judged(bench, name, subject, pixels, targets[place], seconds / len(batch), units)
         (work / f"{subject.image_id}.json").write_text(case.model_dump_json(indent=1) + "\n", encoding="utf-8")
         cases.append(case)
     file.unlink()
     return cases
+
+
+def search(
+    bench: Workbench, name: str, batch: Sequence[Subject], targets: Sequence[int], file: Path
+) -> tuple[Tensor, float, list[float]]:
+    """Attacked images (N,3,h,w) uint8, seconds of the whole batch, units measured meanwhile."""
+    interpreter: Interpreter = bench.interpreters[name]
+    x0 = torch.stack([subject.shown for subject in batch]).to(bench.device).float() / 255
+    target = torch.tensor(targets, device=bench.device)
+    target_map = torch.stack([subject.clean.maps[name] for subject in batch]).to(bench.device)
+    say = f"published {name}, {batch[0].image_id} and {len(batch) - 1} more"
+    if isinstance(interpreter, Mask):
+        bilevel = MaskAttack(bench.classifier, interpreter, MASK_SETTINGS, x0, target, target_map)
+        reached = bilevel.run(file, say)
+        return bilevel.result(reached), reached.seconds, reached.units
+    if name == "grad":
+        interpreter = Grad(bench.classifier, smoothing=Smoothing("literal"))
+    attack = Attack(bench, interpreter, SETTINGS[name], x0, target, target_map)
+    state = attack.run(file, say)
+    return attack.result(state), state.seconds, state.units
 
 
 def judged(
@@ -225,7 +238,7 @@ def judged(
         kept=kept,
         joint=kept and view.predicted == target,
         linf_levels=linf_levels(before, after),
-        steps=SETTINGS[name].steps,
+        steps=MASK_SETTINGS.steps if name == "mask" else SETTINGS[name].steps,
         stop="steps used up",
         seconds=seconds,
         unit=statistics.median(units),
@@ -250,7 +263,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--interpreter", choices=sorted(SETTINGS), required=True)
+    parser.add_argument("--interpreter", choices=(*sorted(SETTINGS), "mask"), required=True)
     parser.add_argument("--ids", type=Path, required=True, help="file that names the images, one a line")
     parser.add_argument("--work", type=Path, required=True, help="folder for states and results")
     parser.add_argument("--first", type=int, help="only so many of them")

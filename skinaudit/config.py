@@ -48,27 +48,66 @@ class Budget(Frozen):
     pgd_steps: int = Field(gt=0, description="steps of PGD (diagnosis only)")
     cam_steps: int = Field(gt=0, description="steps of ADV² against CAM, warm start included")
     grad_steps: int = Field(gt=0, description="steps of ADV² against GRAD, warm start included")
+    rts_steps: int = Field(default=60, gt=0, description="steps of ADV² against RTS, warm start included")
+    mask_steps: int = Field(default=60, gt=0, description="steps of ADV² against MASK, warm start included")
+    mask_images: int | None = Field(
+        default=None,
+        ge=1,
+        description="most images that MASK is asked about: one map costs 300 passes; None: all",
+    )
     warm_steps: int = Field(ge=0, description="first steps that look at the diagnosis only")
     controls: int = Field(ge=1, description="draws of each random control per image")
     early_stop: bool = Field(description="stop an image when its target is reached or nothing improves")
 
-    def steps(self, attack: str, interpreter: str | None) -> int:
-        """Steps of one work unit."""
-        if attack == "pgd" or interpreter is None:
+    def steps(self, family: str | None) -> int:
+        """Steps of one work unit of ADV² on an interpreter of that family; None: PGD."""
+        if family is None:
             return self.pgd_steps
-        return {"cam": self.cam_steps, "grad": self.grad_steps}[interpreter]
+        return {
+            "activation": self.cam_steps,
+            "gradient": self.grad_steps,
+            "learned": self.rts_steps,
+            "perturbation": self.mask_steps,
+        }[family]
 
 
 #: The only place where presets are numbers; ``--help`` and the report print them from here.
 PRESETS: dict[Preset, Budget] = {
     Preset.QUICK: Budget(
-        images=16, pgd_steps=20, cam_steps=40, grad_steps=60, warm_steps=10, controls=1, early_stop=True
+        images=16,
+        pgd_steps=20,
+        cam_steps=40,
+        grad_steps=60,
+        rts_steps=40,
+        mask_steps=40,
+        mask_images=2,
+        warm_steps=10,
+        controls=1,
+        early_stop=True,
     ),
     Preset.STANDARD: Budget(
-        images=200, pgd_steps=40, cam_steps=40, grad_steps=80, warm_steps=10, controls=1, early_stop=True
+        images=200,
+        pgd_steps=40,
+        cam_steps=60,
+        grad_steps=80,
+        rts_steps=60,
+        mask_steps=60,
+        mask_images=20,
+        warm_steps=10,
+        controls=1,
+        early_stop=True,
     ),
     Preset.THOROUGH: Budget(
-        images=None, pgd_steps=100, cam_steps=300, grad_steps=300, warm_steps=15, controls=3, early_stop=False
+        images=None,
+        pgd_steps=100,
+        cam_steps=300,
+        grad_steps=300,
+        rts_steps=300,
+        mask_steps=200,
+        mask_images=None,
+        warm_steps=15,
+        controls=3,
+        early_stop=False,
     ),
 }
 
@@ -97,7 +136,7 @@ class ThreatModel(Frozen):
 class AuditConfig(Frozen):
     """Everything that decides what an audit computes."""
 
-    interpreters: tuple[str, ...] = ("cam", "grad")
+    interpreters: tuple[str, ...] = ("cam", "grad", "rts", "mask")
     threat: ThreatModel = ThreatModel()
     preset: Preset = Preset.STANDARD
     budget: Budget = PRESETS[Preset.STANDARD]

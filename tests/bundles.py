@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from skinaudit.classifier.config_file import Value
+from skinaudit.classifier.description import malignant_by_name
 from skinaudit.classifier.networks import build_network
 
 MEAN: list[Value] = [0.485, 0.456, 0.406]
@@ -84,7 +85,11 @@ def make_bundle(
         "version": "0.0.1",
         "license": "Apache-2.0",
         "network_data_format": {"outputs": {"pred": {"type": "probabilities", "channel_def": channel_def}}},
-        "skinaudit": {"class_titles": {name: f"title of {name}" for name in classes}, "measured": {"accuracy": 0.5}},
+        "skinaudit": {
+            "class_titles": {name: f"title of {name}" for name in classes},
+            "malignant": list(malignant_by_name(classes)),
+            "measured": {"accuracy": 0.5},
+        },
     }
     for name in ("configs", "models", "docs"):
         (folder / name).mkdir(parents=True, exist_ok=True)

@@ -5,8 +5,8 @@
         --out models/isic2017-densenet121
 
 The averaged weights of the checkpoint are written as safetensors; the other files come from the folder of the bundle's
-name in ``templates/``. Figures and drift thresholds that were measured on other weights are dropped; on the same
-weights they stay.
+name in ``templates/``. Figures, drift thresholds and fitted interpreters that belong to other weights are dropped; on
+the same weights they stay.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
-from model_card import fill_measured, write_json
+from model_card import fill_measured, kept_section, write_json
 from safetensors.torch import save_file
 from torch import Tensor
 
@@ -40,7 +40,7 @@ def release(package: str) -> str:
     return version(package).split("+")[0]
 
 
-def metadata(template: Path, measured: dict[str, float]) -> dict[str, object]:
+def metadata(template: Path, measured: dict[str, float], fitted: dict[str, str]) -> dict[str, object]:
     """The template's metadata with the installed versions and what is known of these weights."""
     content = json.loads((template / "metadata.json").read_text(encoding="utf-8"))
     content["monai_version"] = release("monai")
@@ -48,37 +48,42 @@ def metadata(template: Path, measured: dict[str, float]) -> dict[str, object]:
     content["numpy_version"] = release("numpy")
     content["required_packages_version"] = {name: release(name) for name in content["required_packages_version"]}
     content["skinaudit"]["measured"] = measured
+    if fitted:
+        content["skinaudit"]["interpreters"] = fitted
     content["eval_metrics"] = measured
     return dict(content)
 
 
-def known_measures(out: Path) -> tuple[str, dict[str, float]]:
-    """Tensor digest and measured figures of a bundle that is already there; nothing when it cannot be read."""
+def known_measures(out: Path) -> tuple[str, dict[str, float], dict[str, str]]:
+    """Tensor digest, measured figures and fitted interpreters of a bundle that is there; nothing if it is unreadable."""
     try:
         classifier = load_classifier(out)
     except ModelRefused:
-        return "", {}
-    return classifier.digest, dict(classifier.description.declared)
+        return "", {}, {}
+    return classifier.digest, dict(classifier.description.declared), dict(classifier.description.fitted or {})
 
 
 def make_bundle(checkpoint: Path, out: Path, *, half: bool) -> str:
     """Write the bundle and give the digest of its tensors as the product's own loader sees them."""
     template = TEMPLATES / out.name
-    old_digest, old_measured = known_measures(out)
+    old_digest, old_measured, old_fitted = known_measures(out)
     for folder in ("configs", "models", "docs"):
         (out / folder).mkdir(parents=True, exist_ok=True)
     save_file(read_averaged(checkpoint, half=half), out / "models" / "model.safetensors", metadata={"format": "pt"})
     (out / "models" / "model.safetensors").chmod(0o644)  # safetensors leaves it readable by its owner alone
     shutil.copyfile(template / "LICENSE", out / "LICENSE")
     shutil.copyfile(template / "inference.json", out / "configs" / "inference.json")
-    write_json(out / "configs" / "metadata.json", metadata(template, {}))
+    write_json(out / "configs" / "metadata.json", metadata(template, {}, {}))
     digest = load_classifier(out).digest
-    measured = old_measured if digest == old_digest else {}
+    card, readme = (template / "README.md").read_text(encoding="utf-8"), out / "docs" / "README.md"
+    measured, fitted = (old_measured, old_fitted) if digest == old_digest else ({}, {})
     if digest != old_digest:
         (out / "skinaudit" / "calibration.json").unlink(missing_ok=True)
-    write_json(out / "configs" / "metadata.json", metadata(template, measured))
-    card = (template / "README.md").read_text(encoding="utf-8")
-    (out / "docs" / "README.md").write_text(fill_measured(card, measured), encoding="utf-8")
+        shutil.rmtree(out / "interpreters", ignore_errors=True)
+    elif readme.is_file():
+        card = kept_section(card, readme.read_text(encoding="utf-8"), "rts")
+    write_json(out / "configs" / "metadata.json", metadata(template, measured, fitted))
+    readme.write_text(fill_measured(card, measured), encoding="utf-8")
     return digest
 
 

@@ -44,6 +44,16 @@ def fill_measured(card: str, measured: Mapping[str, float]) -> str:
     return f"{head}{BEGIN}\n{measured_text(measured)}\n{END}{rest.split(END)[1]}"
 
 
+def kept_section(card: str, old: str, name: str) -> str:
+    """A model card with what an older one has between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
+    if begin not in card or begin not in old:
+        return card
+    kept = old.split(begin)[1].split(end)[0]
+    head, rest = card.split(begin)
+    return f"{head}{begin}{kept}{end}{rest.split(end)[1]}"
+
+
 def measured_text(measured: Mapping[str, float]) -> str:
     """Tables of the figures: the whole test folder, then recall and AUC of each class."""
     if "test_accuracy" not in measured:

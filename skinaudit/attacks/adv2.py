@@ -14,7 +14,13 @@ from torch import Tensor, nn
 
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
+from skinaudit.interpreters.gradient_map import GradientMap
+from skinaudit.interpreters.mask import Mask
+from skinaudit.interpreters.rts import Rts
 from skinaudit.metrics.maps import top_iou
+
+#: What an objective keeps of each image from step to step: tensors of leading dimension N; empty for most.
+State = tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -22,12 +28,18 @@ class Goal:
     """What the attacker wants of each image: leading dimension N everywhere."""
 
     target_class: Tensor  # (N,) int64
-    target_map: Tensor  # (N,h,w) in [0,1]; (N,0,0) when the map plays no part
+    target_maps: tuple[Tensor, ...] = ()  # one (N,h,w) in [0,1] for each map that is matched; none for PGD
+
+    @property
+    def target_map(self) -> Tensor:
+        """The one map that is matched, (N,h,w)."""
+        (only,) = self.target_maps
+        return only
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """An objective at x, per image: gradient (N,3,H,W), losses (N,), map distances (N,), logits (N,K)."""
+    """An objective at x, per image: gradient (N,3,H,W), losses (N,), distances of its G maps (N,G), logits (N,K)."""
 
     gradient: Tensor
     class_loss: Tensor
@@ -35,6 +47,7 @@ class Evaluation:
     map_distance: Tensor  # L1
     map_overlap: Tensor  # IoU of the top 20 % of pixels
     logits: Tensor
+    state: State = ()
 
 
 class Objective(Protocol):
@@ -44,83 +57,110 @@ class Objective(Protocol):
     def matches_map(self) -> bool:
         """Does the map play a part? Without it candidates are ranked by the class loss alone."""
 
-    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal) -> Evaluation:
-        """Evaluate images x (N,3,H,W) in [0,1] with λ = ``weight`` (N,)."""
+    def start(self, x0: Tensor, goal: Goal) -> State:
+        """State of images x0 (N,3,H,W) in [0,1] before the first step, on the device of x0."""
+
+    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal, state: State) -> Evaluation:
+        """Evaluate images x (N,3,H,W) in [0,1] with λ = ``weight`` (N,); the evaluation carries the next state."""
+
+
+class Stateless:
+    """An objective that keeps nothing from step to step."""
+
+    def start(self, x0: Tensor, goal: Goal) -> State:
+        """Nothing."""
+        del x0, goal
+        return ()
 
 
 @dataclass(frozen=True)
-class ClassObjective:
+class ClassObjective(Stateless):
     """PGD: the class loss alone (ADV² with λ = 0, without the cost of a map)."""
 
     classifier: nn.Module
     matches_map: bool = False
 
-    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal) -> Evaluation:
-        """One forward and one backward pass; map loss and distance are zero."""
+    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal, state: State) -> Evaluation:
+        """One forward and one backward pass; map loss is zero, and there is no map to be distant."""
+        del weight, state
         logits, class_loss, gradient = Grad(self.classifier).input_gradient(x, goal.target_class)
-        zero = torch.zeros_like(class_loss)
-        return Evaluation(gradient, class_loss, zero, zero, zero, logits)
+        none = class_loss.new_zeros(len(x), 0)
+        return Evaluation(gradient, class_loss, torch.zeros_like(class_loss), none, none, logits)
 
 
 @dataclass(frozen=True)
-class MapObjective:
+class MapObjective(Stateless):
     """ADV² by automatic differentiation through the interpreter's differentiable form (CAM; GRAD smoothed)."""
 
     interpreter: Interpreter
     matches_map: bool = True
 
-    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal) -> Evaluation:
+    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal, state: State) -> Evaluation:
         """One shared forward pass, one backward pass of class and map loss together."""
+        del state
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             logits, maps = self.interpreter.differentiable(leaf, goal.target_class)
             class_loss = functional.cross_entropy(logits, goal.target_class, reduction="none")
             map_loss = (maps - goal.target_map).square().mean((1, 2))
             (gradient,) = torch.autograd.grad((class_loss + weight * map_loss).sum(), leaf)
-        distance, overlap = _distances(maps.detach(), goal.target_map)
+        distance, overlap = distances(maps.detach(), goal.target_map)
         return Evaluation(gradient, class_loss.detach(), map_loss.detach(), distance, overlap, logits.detach())
 
 
 @dataclass(frozen=True)
-class FiniteDifferenceObjective:
-    """ADV² on GRAD with first-order passes only.
+class FiniteDifferenceObjective(Stateless):
+    """ADV² with first-order passes only, on maps that are made of input gradients (GRAD, SmoothGrad and the like).
 
-    The map is a function of G = ∇_x ℓ_c(x). With u = ∂ℓ_int/∂G and û = u/max|u| the map's own gradient is
-    H·u ≈ (∇ℓ_c(x+δû) − ∇ℓ_c(x−δû))/2δ · max|u|: three passes in all, no second derivatives, any activation.
+    The map is a function of gradients G_i = ∇ℓ(p_i) at points p_i = s_i·x + b_i, and perhaps of x itself. With
+    u_i = ∂ℓ_int/∂G_i and û_i = u_i/max|u_i| the map's own gradient is Σ_i s_i·H(p_i)·u_i + ∂ℓ_int/∂x, where
+    H(p)·u ≈ (∇ℓ(p+δû) − ∇ℓ(p−δû))/2δ · max|u|: no second derivatives, any activation, memory for one pass at a time.
+    GRAD has the one point x, whose gradient is also that of the class loss: three passes in all.
     """
 
-    interpreter: Grad
+    interpreter: GradientMap
     delta: float = 1.5 / 255
     matches_map: bool = True
 
-    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal) -> Evaluation:
-        """One pass while every weight is zero, else three."""
-        grad = self.interpreter
-        logits, class_loss, gradient = grad.input_gradient(x, goal.target_class)
+    def evaluate(self, x: Tensor, weight: Tensor, goal: Goal, state: State) -> Evaluation:
+        """On n points n + 1 passes while every weight is zero, else 3n + 1; on the image alone one, else three."""
+        del state
+        interpreter, classes = self.interpreter, goal.target_class
+        logits, class_loss, gradient = Grad(interpreter.classifier).input_gradient(x, classes)
+        points = interpreter.points(x, searching=True)
+        known = interpreter.score == "loss"
+        leaves = [
+            gradient if known and point.is_the_image else interpreter.gradient_at(point.of(x), classes)
+            for point in points
+        ]
         with torch.enable_grad():
-            leaf = gradient.detach().requires_grad_()
-            maps = grad.map_of(leaf)
+            image, leaves = x.detach().requires_grad_(), [one.detach().requires_grad_() for one in leaves]
+            mean = torch.stack([interpreter.part(one) for one in leaves]).mean(0)
+            maps = interpreter.map_of(mean, image)
             map_loss = (maps - goal.target_map).square().mean((1, 2))
-            (direction,) = torch.autograd.grad(map_loss.sum(), leaf)
-        distance, overlap = _distances(maps.detach(), goal.target_map)
+            *directions, direct = torch.autograd.grad(map_loss.sum(), [*leaves, image], allow_unused=True)
+        distance, overlap = distances(maps.detach(), goal.target_map)
         if bool((weight > 0).any()):
+            through = torch.zeros_like(x) if direct is None else direct
+            for point, direction in zip(points, directions, strict=True):
+                through = through + point.scale * self._curvature(point.of(x), classes, direction)
             factor = weight.view(-1, 1, 1, 1)
             # A row whose weight is still zero must not feel a product that overflowed.
-            gradient = gradient + torch.where(factor > 0, factor * self._curvature(x, goal, direction), 0.0)
+            gradient = gradient + torch.where(factor > 0, factor * through, 0.0)
         return Evaluation(gradient, class_loss, map_loss.detach(), distance, overlap, logits)
 
-    def _curvature(self, x: Tensor, goal: Goal, direction: Tensor) -> Tensor:
-        """H·direction for each image, by a central difference."""
+    def _curvature(self, pixels: Tensor, classes: Tensor, direction: Tensor) -> Tensor:
+        """H·direction for each image at these pixels, by a central difference."""
         length = direction.abs().amax((1, 2, 3), keepdim=True)
-        shift = direction * (self.delta / length.clamp_min(torch.finfo(x.dtype).tiny))
-        _, _, ahead = self.interpreter.input_gradient(x + shift, goal.target_class)
-        _, _, behind = self.interpreter.input_gradient(x - shift, goal.target_class)
+        shift = direction * (self.delta / length.clamp_min(torch.finfo(pixels.dtype).tiny))
+        ahead = self.interpreter.gradient_at(pixels + shift, classes)
+        behind = self.interpreter.gradient_at(pixels - shift, classes)
         return (ahead - behind) * (length / (2 * self.delta))
 
 
-def _distances(maps: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """The two distances that decide whether a map (N,h,w) is kept; each (N,)."""
-    return (maps - target).abs().mean((1, 2)), top_iou(maps, target, 0.2)
+def distances(maps: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    """The two distances that decide whether a map (N,h,w) is kept; each (N,1), as of one map."""
+    return (maps - target).abs().mean((1, 2))[:, None], top_iou(maps, target, 0.2)[:, None]
 
 
 def objective_for(attack: str, classifier: nn.Module, interpreter: Interpreter | None) -> Objective:
@@ -133,6 +173,14 @@ def objective_for(attack: str, classifier: nn.Module, interpreter: Interpreter |
         return ClassObjective(classifier)
     if interpreter is None:
         raise ValueError("ADV² needs an interpreter to attack")
-    if isinstance(interpreter, Grad):
+    if isinstance(interpreter, GradientMap):
         return FiniteDifferenceObjective(interpreter)
+    if isinstance(interpreter, Rts):
+        from skinaudit.attacks.rts_objective import RtsObjective  # which is made from the classes of this file
+
+        return RtsObjective(interpreter)
+    if isinstance(interpreter, Mask):
+        from skinaudit.attacks.mask_objective import MaskObjective  # likewise
+
+        return MaskObjective(interpreter)
     return MapObjective(interpreter)

@@ -38,21 +38,27 @@ class Question:
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """What the untouched model and the honest interpreter say of changed pixels (3,H,W)."""
+class Shown:
+    """What the untouched model and the honest interpreter show a clinician of changed pixels (3,H,W)."""
 
     pixels: Tensor
     logits: Tensor
     predicted: int
     shown: Tensor  # map (h,w) of the class now predicted
-    original: Tensor  # map (h,w) of the class that was predicted before
     shown_distance: MapDistances
-    original_distance: MapDistances
 
     @property
     def probabilities(self) -> tuple[float, ...]:
         """Softmax of the network's own logits."""
         return tuple(self.logits.softmax(0).tolist())
+
+
+@dataclass(frozen=True)
+class Verdict(Shown):
+    """What is shown, and beside it the map of the class that was predicted before."""
+
+    original: Tensor  # map (h,w)
+    original_distance: MapDistances
 
 
 @contextmanager
@@ -70,60 +76,89 @@ def exact_arithmetic() -> Iterator[None]:
 
 
 class Judge:
-    """Judges in the run's one batch shape; short batches are padded with the last image."""
+    """Judges in the run's one batch shape; short batches are padded with the last image.
+
+    ``shapes`` gives interpreters that cost hundreds of passes a batch shape of their own, by name.
+    """
 
     def __init__(
-        self, classifier: nn.Module, interpreters: Mapping[str, Interpreter], batch_size: int, device: torch.device
+        self,
+        classifier: nn.Module,
+        interpreters: Mapping[str, Interpreter],
+        batch_size: int,
+        device: torch.device,
+        shapes: Mapping[str, int] | None = None,
     ) -> None:
         self._classifier, self._interpreters = classifier, interpreters
-        self._batch_size, self._device = batch_size, device
+        self._batch_size, self._device, self._shapes = batch_size, device, shapes or {}
 
     def in_batches_of(self, batch_size: int) -> Judge:
         """The same judge in another batch shape."""
-        return Judge(self._classifier, self._interpreters, batch_size, self._device)
+        shapes = {name: min(size, batch_size) for name, size in self._shapes.items()}
+        return Judge(self._classifier, self._interpreters, batch_size, self._device, shapes)
 
-    def clean(self, pixels: Sequence[Tensor]) -> list[Clean]:
-        """Logits, predicted class and benign maps of unchanged images, each (3,H,W) uint8."""
-        found: list[Clean] = []
-        for batch in self._batches(pixels):
-            logits = self._logits(batch)
-            predicted = logits.argmax(1)
-            maps = {name: self._explain(name, batch, predicted) for name in self._interpreters}
-            rows = range(min(self._batch_size, len(pixels) - len(found)))
-            found += [Clean(logits[i], int(predicted[i]), {name: part[i] for name, part in maps.items()}) for i in rows]
-        return found
+    def clean(self, pixels: Sequence[Tensor], names: Sequence[str] | None = None) -> list[Clean]:
+        """Logits, predicted class and benign maps of unchanged images, each (3,H,W) uint8.
 
-    def verdicts(self, questions: Sequence[Question]) -> list[Verdict]:
-        """One verdict for each question, in order.
+        Args:
+            pixels: the images.
+            names: the interpreters whose maps are wanted; None: all.
+        """
+        if not pixels:
+            return []
+        logits = self.logits(pixels)
+        predicted = logits.argmax(1).tolist()
+        wanted = list(self._interpreters) if names is None else names
+        maps = {name: self._maps(name, pixels, predicted) for name in wanted}
+        return [
+            Clean(row, cls, {name: found[i] for name, found in maps.items()})
+            for i, (row, cls) in enumerate(zip(logits, predicted, strict=True))
+        ]
+
+    def shown(self, questions: Sequence[Question]) -> list[Shown]:
+        """What is shown of each changed image, in order.
 
         Raises:
             ValueError: questions about different interpreters in one call.
         """
-        found: list[Verdict] = []
-        names = {question.interpreter for question in questions}
-        if len(names) > 1:
-            raise ValueError(f"one call judges one interpreter, got {', '.join(sorted(names))}; split the questions")
-        name = "".join(names)
-        for batch in self._batches([question.pixels for question in questions]):
-            part = questions[len(found) : len(found) + self._batch_size]
-            logits = self._logits(batch)
-            predicted = logits.argmax(1)
-            sources = predicted.clone()
-            sources[: len(part)] = torch.tensor([question.clean.predicted for question in part])
-            shown = self._explain(name, batch, predicted)
-            original = shown if torch.equal(sources, predicted) else self._explain(name, batch, sources)
-            reference = torch.stack([question.clean.maps[name] for question in part])
-            count = len(part)
-            near, far = compare(shown[:count], reference), compare(original[:count], reference)
-            found += [
-                Verdict(q.pixels, logits[i], int(predicted[i]), shown[i], original[i], near[i], far[i])
-                for i, q in enumerate(part)
-            ]
-        return found
+        if not questions:
+            return []
+        name = _only_name(questions)
+        pixels = [question.pixels for question in questions]
+        logits = self.logits(pixels)
+        predicted = logits.argmax(1).tolist()
+        maps = self._maps(name, pixels, predicted)
+        near = compare(maps, torch.stack([question.clean.maps[name] for question in questions]))
+        return [Shown(pixels[i], logits[i], predicted[i], maps[i], near[i]) for i in range(len(questions))]
+
+    def verdicts(self, questions: Sequence[Question], shown: Sequence[Shown] | None = None) -> list[Verdict]:
+        """One verdict for each question, in order.
+
+        Args:
+            questions: changed images with their clean ones, all about one interpreter.
+            shown: what ``shown`` gave for them, where that is known already.
+
+        Raises:
+            ValueError: questions about different interpreters in one call.
+        """
+        if not questions:
+            return []
+        name = _only_name(questions)
+        views = self.shown(questions) if shown is None else shown
+        maps = torch.stack([view.shown for view in views])
+        moved = [i for i, view in enumerate(views) if view.predicted != questions[i].clean.predicted]
+        if moved:
+            sources = [questions[i].clean.predicted for i in moved]
+            maps[moved] = self._maps(name, [questions[i].pixels for i in moved], sources)
+        far = compare(maps, torch.stack([question.clean.maps[name] for question in questions]))
+        return [
+            Verdict(view.pixels, view.logits, view.predicted, view.shown, view.shown_distance, maps[i], far[i])
+            for i, view in enumerate(views)
+        ]
 
     def logits(self, pixels: Sequence[Tensor]) -> Tensor:
         """Logits (n,K) of images (3,H,W) in 0…255: uint8 as saved, or floats as a deployed system's resampler gives."""
-        parts = [self._logits(batch) for batch in self._batches(pixels)]
+        parts = [self._logits(batch) for batch in self._batches(pixels, self._batch_size)]
         return torch.cat(parts)[: len(pixels)]
 
     @property
@@ -131,10 +166,10 @@ class Judge:
         """The one batch shape of every pass."""
         return self._batch_size
 
-    def _batches(self, pixels: Sequence[Tensor]) -> Iterator[Tensor]:
-        for start in range(0, len(pixels), self._batch_size):
-            part = list(pixels[start : start + self._batch_size])
-            part += [part[-1]] * (self._batch_size - len(part))
+    def _batches(self, pixels: Sequence[Tensor], size: int) -> Iterator[Tensor]:
+        for start in range(0, len(pixels), size):
+            part = list(pixels[start : start + size])
+            part += [part[-1]] * (size - len(part))
             yield torch.stack(part).to(self._device).float() / 255
 
     def _logits(self, x: Tensor) -> Tensor:
@@ -142,9 +177,22 @@ class Judge:
             logits: Tensor = self._classifier(x)
         return logits.float().cpu()
 
-    def _explain(self, name: str, x: Tensor, classes: Tensor) -> Tensor:
-        with exact_arithmetic():
-            return self._interpreters[name].explain(x, classes.to(self._device)).detach().float().cpu()
+    def _maps(self, name: str, pixels: Sequence[Tensor], classes: Sequence[int]) -> Tensor:
+        """Honest maps (n,h,w) of images for one class each."""
+        size = self._shapes.get(name, self._batch_size)
+        padded = torch.tensor([*classes, *[classes[-1]] * (-len(classes) % size)], device=self._device).split(size)
+        found = []
+        for batch, wanted in zip(self._batches(pixels, size), padded, strict=True):
+            with exact_arithmetic():
+                found.append(self._interpreters[name].explain(batch, wanted).detach().float().cpu())
+        return torch.cat(found)[: len(pixels)]
+
+
+def _only_name(questions: Sequence[Question]) -> str:
+    names = {question.interpreter for question in questions}
+    if len(names) > 1:
+        raise ValueError(f"one call judges one interpreter, got {', '.join(sorted(names))}; split the questions")
+    return names.pop()
 
 
 def compare(maps: Tensor, reference: Tensor) -> list[MapDistances]:

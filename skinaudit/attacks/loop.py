@@ -13,17 +13,17 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
-from skinaudit.attacks.adv2 import Evaluation, Goal, Objective
+from skinaudit.attacks.adv2 import Evaluation, Goal, Objective, State
 from skinaudit.attacks.perturbation import Perturbation, round_to_8_bit
 from skinaudit.config import HELD_CONFIDENCE
 
 #: Candidates an image hands to the judge.
 CANDIDATES = 3
-#: Ranks: held with confidence and the map kept < held with confidence < class held < class not held. Within a rank
-#: the L1 distance (at most 1), the excess over the limits (capped), or the class loss (capped) decides.
-_DRIFTED, _HIT, _MISS, _CAP = 2.0, 10.0, 1000.0, 500.0
-#: First λ and its growth per step while the class is held, by interpreter (mean squared map distance).
-_WEIGHTS = {"cam": (20.0, 1.15), "grad": (50.0, 1.08)}
+#: Ranks: sure of the class and the map kept < kept, but not so sure < sure, but the map drifted < class held < not
+#: held. Within a rank the L1 distance (at most 1), the excess over the limits, or the class loss (capped) decides.
+_UNSURE, _DRIFTED, _HIT, _MISS, _CAP = 2.0, 4.0, 10.0, 1000.0, 500.0
+#: First λ and its growth per step while the class is held, by family of interpreters (mean squared map distance).
+_WEIGHTS = {"activation": (20.0, 1.15), "gradient": (50.0, 1.08), "learned": (20.0, 1.15), "perturbation": (1.0, 1.08)}
 
 
 @dataclass(frozen=True)
@@ -43,37 +43,41 @@ class LoopSettings:
     patience: int = 20
     improvement: float = 0.01
     look_every: int = 10
-    #: Not every network becomes as sure as 0.95 of anything. From ``relax_at`` on, this share of the most that an
+    #: Not every network becomes as sure as 0.95 of anything. After the warm start this share of the most that an
     #: image has reached is enough: otherwise λ would only sink, and such a network would pass for robust.
-    enough: float = 0.97
-
-    @property
-    def relax_at(self) -> int:
-        """The step from which the confidence that counts as held follows what an image can reach."""
-        return max(2 * self.warm_steps, self.steps // 4)
+    enough: float = 0.9
+    #: While the map was never kept with that, this share of it is enough to press on the map.
+    fallback: float = 0.6
 
     @classmethod
-    def for_attack(cls, interpreter: str | None, *, steps: int, warm_steps: int, early_stop: bool) -> LoopSettings:
-        """Settings that measured best for an interpreter; None is PGD."""
-        weight, weight_up = _WEIGHTS.get(interpreter or "", (1.0, 1.08))
+    def for_attack(cls, family: str | None, *, steps: int, warm_steps: int, early_stop: bool) -> LoopSettings:
+        """Settings that measured best for a family of interpreters; None is PGD."""
+        weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
         return cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
 
 
 @dataclass(frozen=True)
-class Task:
-    """One image to attack: uint8 pixels (3,H,W), the wanted class and map (h,w), and when that map is kept.
+class MapGoal:
+    """A wanted map (h,w) and when it counts as reached.
 
     ``most_distance`` and ``least_overlap`` are the drift limits (L1, IoU of the top 20 %); a map within both whose L1
     is at most ``near_enough`` ends the search early.
     """
 
-    key: str
-    x0: Tensor
-    target_class: int
-    target_map: Tensor | None = None
+    target: Tensor
     most_distance: float = 1.0
     least_overlap: float = 0.0
     near_enough: float = 0.0
+
+
+@dataclass(frozen=True)
+class Task:
+    """One image to attack: uint8 pixels (3,H,W), the wanted class and one wanted map for each map that is matched."""
+
+    key: str
+    x0: Tensor
+    target_class: int
+    maps: tuple[MapGoal, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,10 +99,11 @@ class _Slots:
     z: Tensor
     velocity: Tensor
     goal_class: Tensor
-    goal_map: Tensor
-    most_distance: Tensor
+    goal_maps: State  # one (N,h,w) for each map that is matched
+    most_distance: Tensor  # (N,G), as the next two
     least_overlap: Tensor
     near_enough: Tensor
+    state: State  # what the objective keeps of each row
     weight: Tensor
     step: Tensor
     best_score: Tensor  # (N, CANDIDATES), ascending
@@ -110,7 +115,8 @@ class _Slots:
 
     def put(self, row: int, new: _Slots) -> None:
         for field in fields(self):
-            getattr(self, field.name)[row] = getattr(new, field.name)[0]
+            for mine, others in zip(_tensors(self, field.name), _tensors(new, field.name), strict=True):
+                mine[row] = others[0]
 
 
 class Loop:
@@ -159,10 +165,10 @@ class Loop:
         settings = self._settings
         x = round_to_8_bit(self._perturbation.apply(slots.x0, slots.z))
         weight = torch.where(slots.step >= settings.warm_steps, slots.weight, 0.0)
-        goal = Goal(slots.goal_class, slots.goal_map)
-        evaluation = self._objective.evaluate(x, weight, goal)
+        goal = Goal(slots.goal_class, slots.goal_maps)
+        evaluation = self._objective.evaluate(x, weight, goal, slots.state)
         probability = evaluation.logits.softmax(1).gather(1, slots.goal_class[:, None])[:, 0]
-        score, held, kept = self._score(evaluation, slots, probability)
+        score, held, done = self._score(evaluation, slots, probability)
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
         best_score, best_image = _insert(slots.best_score, slots.best_image, score, x)
@@ -181,34 +187,45 @@ class Loop:
             z=self._perturbation.step(slots.x0, slots.z, -velocity.sign(), size),
             velocity=velocity,
             goal_class=slots.goal_class,
-            goal_map=slots.goal_map,
+            goal_maps=slots.goal_maps,
             most_distance=slots.most_distance,
             least_overlap=slots.least_overlap,
             near_enough=slots.near_enough,
+            state=evaluation.state,
             weight=adapted,
             step=slots.step + active,
             best_score=best_score,
             best_image=best_image,
             progress=torch.where(better, score, slots.progress),
             progress_step=torch.where(better, slots.step, slots.progress_step),
-            reached=slots.reached | (active & held & kept & (evaluation.map_distance <= slots.near_enough)),
+            reached=slots.reached | (active & done & (evaluation.map_distance <= slots.near_enough).all(1)),
             surest=torch.maximum(slots.surest, probability),
         )
 
     def _score(self, evaluation: Evaluation, slots: _Slots, probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Rank (lower is better), class held with confidence, map kept; each (N,)."""
+        """Rank (lower is better), class held well enough to press on the map, map kept and class sure; each (N,)."""
+        settings = self._settings
         hit = evaluation.logits.argmax(1) == slots.goal_class
-        reachable = (self._settings.enough * slots.surest).clamp(max=HELD_CONFIDENCE)
-        needed = torch.where(slots.step >= self._settings.relax_at, reachable, HELD_CONFIDENCE)
-        held = hit & (probability >= needed)
+        late = slots.step >= settings.warm_steps
+        never = late & (slots.surest < HELD_CONFIDENCE)
+        reachable = torch.where(never, settings.enough * slots.surest, HELD_CONFIDENCE)
+        unkept = slots.best_score[:, 0] >= _UNSURE
+        held = hit & (probability >= torch.where(late & unkept, settings.fallback * reachable, reachable))
+        sure = hit & (probability >= reachable)
+        near, alike = evaluation.map_distance <= slots.most_distance, evaluation.map_overlap >= slots.least_overlap
+        kept = (near & alike).all(1)
         loss = evaluation.class_loss.clamp(max=_CAP)
-        kept = (evaluation.map_distance <= slots.most_distance) & (evaluation.map_overlap >= slots.least_overlap)
         if self._objective.matches_map:
-            wanted = torch.where(kept, evaluation.map_distance, _DRIFTED + _excess(evaluation, slots))
+            unsure = torch.where(kept, _UNSURE + evaluation.map_distance.mean(1), _HIT + loss)
+            wanted = torch.where(
+                sure,
+                torch.where(kept, evaluation.map_distance.mean(1), _DRIFTED + _excess(evaluation, slots)),
+                unsure,
+            )
         else:
             wanted = loss.clamp(max=_HIT / 2)
         score = torch.where(held, wanted, torch.where(hit, _HIT + loss, _MISS + loss))
-        return torch.where(torch.isfinite(score), score, 2 * _MISS), held, kept
+        return torch.where(torch.isfinite(score), score, 2 * _MISS), held, sure & kept
 
     def _finished(self, slots: _Slots, occupants: list[Task | None]) -> list[tuple[int, Task, str]]:
         """Rows that are done and why. The only place where the host reads the device."""
@@ -237,20 +254,25 @@ class Loop:
     def _filled(self, task: Task) -> _Slots:
         """Fresh state of one image (leading dimension 1)."""
         x0 = task.x0.to(self._device)[None].float() / 255
-        blank = torch.zeros(1, 0, 0) if task.target_map is None else task.target_map[None]
+        goal_maps = tuple(one.target[None].to(self._device, torch.float32) for one in task.maps)
 
         def per_row(value: float, kind: torch.dtype = torch.float32) -> Tensor:
             return torch.full((1,), value, dtype=kind, device=self._device)
 
+        def per_map(values: list[float]) -> Tensor:
+            return torch.tensor([values], dtype=torch.float32, device=self._device)
+
+        goal_class = per_row(task.target_class, torch.int64)
         return _Slots(
             x0=x0,
             z=self._perturbation.start(x0),
             velocity=torch.zeros_like(x0),
-            goal_class=per_row(task.target_class, torch.int64),
-            goal_map=blank.to(self._device, torch.float32),
-            most_distance=per_row(task.most_distance),
-            least_overlap=per_row(task.least_overlap),
-            near_enough=per_row(task.near_enough),
+            goal_class=goal_class,
+            goal_maps=goal_maps,
+            most_distance=per_map([one.most_distance for one in task.maps]),
+            least_overlap=per_map([one.least_overlap for one in task.maps]),
+            near_enough=per_map([one.near_enough for one in task.maps]),
+            state=self._objective.start(x0, Goal(goal_class, goal_maps)),
             weight=per_row(self._settings.weight),
             step=per_row(0, torch.int64),
             best_score=torch.full((1, CANDIDATES), math.inf, device=self._device),
@@ -264,15 +286,26 @@ class Loop:
     def _empty(self, example: Task) -> _Slots:
         """A full batch of copies of one task, to be overwritten row by row; what stays is padding."""
         filled = self._filled(example)
-        values = [getattr(filled, field.name) for field in fields(filled)]
-        return _Slots(*(value.repeat(self._batch_size, *[1] * (value.dim() - 1)) for value in values))
+        copies: dict[str, Tensor | State] = {}
+        for field in fields(filled):
+            copied = tuple(
+                value.repeat(self._batch_size, *[1] * (value.dim() - 1)) for value in _tensors(filled, field.name)
+            )
+            copies[field.name] = copied if isinstance(getattr(filled, field.name), tuple) else copied[0]
+        return _Slots(**copies)  # type: ignore[arg-type]  # the fields of a _Slots, under their names
+
+
+def _tensors(slots: _Slots, name: str) -> State:
+    """The tensors of a field, whether it is one or several."""
+    value = getattr(slots, name)
+    return value if isinstance(value, tuple) else (value,)
 
 
 def _excess(evaluation: Evaluation, slots: _Slots) -> Tensor:
-    """The larger of both distances, each as a multiple of its limit, at most 5; (N,)."""
+    """ln(1 + the largest of all distances, each as a multiple of its limit), at most 5; (N,)."""
     distance = evaluation.map_distance / slots.most_distance.clamp_min(1e-6)
     overlap = (1 - evaluation.map_overlap) / (1 - slots.least_overlap).clamp_min(1e-6)
-    return torch.maximum(distance, overlap).clamp(max=5.0)
+    return torch.maximum(distance, overlap).amax(1).log1p().clamp(max=5.0)
 
 
 def _step_size(settings: LoopSettings, step: int) -> float:

@@ -14,13 +14,15 @@ import torch
 
 from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
-from skinaudit.attacks.judge import Clean, Judge, Question, Verdict
-from skinaudit.attacks.loop import Loop, LoopSettings, Outcome, Task
+from skinaudit.attacks.judge import Clean, Judge, Question, Shown, Verdict
+from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Outcome, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.targets import target_class
 from skinaudit.audit.picture_files import map_bytes, picture_bytes, pixels_of
+from skinaudit.audit.plan import shapes
 from skinaudit.audit.records import Attack, Prediction, Record
 from skinaudit.audit.survey import derive
+from skinaudit.interpreters.registry import family_of
 from skinaudit.metrics.images import image_ssim, linf_levels
 
 if TYPE_CHECKING:
@@ -122,9 +124,10 @@ def run_stage(bench: Workbench, stage: Stage, subjects: Iterable[Subject]) -> It
 def _loop(bench: Workbench, stage: Stage) -> Loop:
     budget = bench.config.budget
     interpreter = bench.interpreters[stage.interpreter] if stage.interpreter else None
+    family = family_of(stage.interpreter) if stage.interpreter else None
     settings = LoopSettings.for_attack(
-        stage.interpreter,
-        steps=budget.steps(stage.attack, stage.interpreter),
+        family,
+        steps=budget.steps(family),
         warm_steps=budget.warm_steps,
         early_stop=budget.early_stop,
     )
@@ -132,7 +135,7 @@ def _loop(bench: Workbench, stage: Stage) -> Loop:
         objective_for(stage.attack, bench.classifier, interpreter),
         LInf(bench.config.threat.epsilon_levels),
         settings,
-        bench.config.batch_size,
+        shapes(bench.config).get(str(stage.interpreter), bench.config.batch_size),
         bench.device,
     )
 
@@ -151,10 +154,7 @@ def _tasks(
             key=subject.image_id,
             x0=subject.shown,
             target_class=target,
-            target_map=subject.clean.maps[stage.interpreter],
-            most_distance=limit.l1,
-            least_overlap=limit.iou20,
-            near_enough=limit.l1 / 4,
+            maps=(MapGoal(subject.clean.maps[stage.interpreter], limit.l1, limit.iou20, limit.l1 / 4),),
         )
 
 
@@ -162,27 +162,59 @@ def _judged(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Out
     """Verdicts on the candidates of several images; the best one of each becomes the record."""
     if not waiting:
         return
-    names = [stage.interpreter] if stage.interpreter else list(bench.interpreters)
+    chosen = _best_pictures(bench, stage, waiting)
+    views: list[dict[str, Verdict]] = [{} for _ in waiting]
+    for name in [stage.interpreter] if stage.interpreter else list(bench.interpreters):
+        asked = [place for place, (subject, _) in enumerate(waiting) if name in subject.clean.maps]
+        questions = [Question(chosen[place].pixels, waiting[place][0].clean, name) for place in asked]
+        known = [view for place in asked if (view := chosen[place].view) is not None]
+        for place, verdict in zip(asked, bench.judge.verdicts(questions, known or None), strict=True):
+            views[place][name] = verdict
+    for (subject, outcome), picture, view in zip(waiting, chosen, views, strict=True):
+        yield _attack_result(bench, stage, subject, outcome, picture.data, view)
+
+
+@dataclass(frozen=True)
+class _Picture:
+    """A candidate as it would be saved, and what is shown of it where that is known."""
+
+    pixels: Tensor
+    data: bytes
+    view: Shown | None = None
+
+
+def _best_pictures(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Outcome]]) -> list[_Picture]:
+    """The best candidate of each image, by what the honest interpreter shows of its saved picture."""
     pictures = [_pictures(bench, stage, outcome) for _, outcome in waiting]
-    verdicts: dict[str, list[list[Verdict]]] = {}
-    for name in names:
-        questions = [
-            Question(pixels, subject.clean, name)
-            for (subject, _), found in zip(waiting, pictures, strict=True)
-            for pixels, _ in found
-        ]
-        flat = iter(bench.judge.verdicts(questions))
-        verdicts[name] = [[next(flat) for _ in found] for found in pictures]
-    for place, (subject, outcome) in enumerate(waiting):
-        views = {name: verdicts[name][place] for name in names}
-        yield _attack_result(bench, stage, subject, outcome, pictures[place], views)
+    name = stage.interpreter
+    if name is None:
+        return [found[0] for found in pictures]
+    questions = [
+        Question(picture.pixels, subject.clean, name)
+        for (subject, _), found in zip(waiting, pictures, strict=True)
+        for picture in found
+    ]
+    views = iter(bench.judge.shown(questions))
+    best = []
+    for (subject, _), found in zip(waiting, pictures, strict=True):
+        target, limit = chosen_target(bench, subject), bench.thresholds[name]
+
+        def order(picture: _Picture, target: int = target, limit: DriftThreshold = limit) -> tuple[bool, bool, float]:
+            view = picture.view
+            if view is None:
+                return True, True, 1.0
+            kept = limit.keeps(view.shown_distance.l1, view.shown_distance.iou20)
+            return view.predicted != target, not kept, view.shown_distance.l1
+
+        best.append(min((replace(picture, view=next(views)) for picture in found), key=order))
+    return best
 
 
-def _pictures(bench: Workbench, stage: Stage, outcome: Outcome) -> list[tuple[Tensor, bytes]]:
+def _pictures(bench: Workbench, stage: Stage, outcome: Outcome) -> list[_Picture]:
     """Candidates as the PNG that would be saved and the pixels read back from it. PGD hands over its best alone."""
     count = 1 if stage.attack == "pgd" else len(outcome.candidates)
     encoded = [picture_bytes(bench.classifier, pixels, adversarial=True) for pixels in outcome.candidates[:count]]
-    return [(pixels_of(bench.classifier, data), data) for data in encoded]
+    return [_Picture(pixels_of(bench.classifier, data), data) for data in encoded]
 
 
 def _attack_result(
@@ -190,24 +222,13 @@ def _attack_result(
     stage: Stage,
     subject: Subject,
     outcome: Outcome,
-    pictures: list[tuple[Tensor, bytes]],
-    views: Mapping[str, Sequence[Verdict]],
+    picture: bytes,
+    views: Mapping[str, Verdict],
 ) -> UnitResult:
     target = chosen_target(bench, subject)
-    best = 0
-    if stage.interpreter:
-        threshold = bench.thresholds[stage.interpreter]
-
-        def order(place: int) -> tuple[bool, bool, float]:
-            view = views[str(stage.interpreter)][place]
-            kept = threshold.keeps(view.shown_distance.l1, view.shown_distance.iou20)
-            return view.predicted != target, not kept, view.shown_distance.l1
-
-        best = min(range(len(pictures)), key=order)
-    files = {f"{stage.name}.png": pictures[best][1]}
+    files = {f"{stage.name}.png": picture}
     records, named = [], []
-    for name, found in views.items():
-        view = found[best]
+    for name, view in views.items():
         record = _record(bench, stage.unit_id(subject.image_id), subject, name, stage.attack, view, target)
         records.append(record.model_copy(update={"steps": outcome.steps, "stop": outcome.stop}))
         prefix = stage.name if stage.interpreter else f"{stage.name}-{name}"
@@ -236,7 +257,7 @@ def _controls(bench: Workbench, stage: Stage, subject: Subject) -> UnitResult:
     moved = [preprocess.from_display(torch.from_numpy(np.array(c)).permute(2, 0, 1)).contiguous() for *_, c in changes]
     records = []
     unit_id = stage.unit_id(subject.image_id)
-    for name in bench.interpreters:
+    for name in subject.clean.maps:
         verdicts = bench.judge.verdicts([Question(pixels, subject.clean, name) for pixels in moved])
         for (attack, draw, _), view in zip(changes, verdicts, strict=True):
             record = _record(bench, unit_id, subject, name, attack, view, None)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from types import MappingProxyType
 
 from skinaudit.audit.records import MapDistances, Record
 
@@ -13,7 +14,7 @@ _NESTED = ("prediction", "to_target", "original_class", "artifacts")
 _SCALARS = tuple(name for name in Record.model_fields if name not in _NESTED)
 _DISTANCES = tuple(field.name for field in fields(MapDistances))
 
-#: Columns of ``results.csv``, in order.
+#: Columns of ``results.csv``, in order; where a run has subgroups, ``subgroup_<label column>`` follow.
 COLUMNS = (
     *_SCALARS,
     "predicted_class",
@@ -25,15 +26,24 @@ COLUMNS = (
 # What a spreadsheet takes for the start of a formula (CWE-1236).
 _FORMULA_STARTS = ("=", "+", "-", "@")
 
+_NO_SUBGROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
+
 Cell = str | int | float | bool | None
 
 
-def results_table(records: Sequence[Record], classes: Sequence[str]) -> str:
+def results_table(
+    records: Sequence[Record],
+    classes: Sequence[str],
+    columns: Sequence[str] = (),
+    subgroups: Mapping[str, Mapping[str, str]] = _NO_SUBGROUPS,
+) -> str:
     """All records as CSV text: a header line, then one line a record, in the order given.
 
     Args:
         records: the rows.
         classes: class names by index; they stand in the class columns.
+        columns: label columns of subgroups.
+        subgroups: image id -> label column -> value.
 
     Returns:
         Comma-separated text with line feeds. Numbers have six significant digits, true and false are words, what is
@@ -41,9 +51,10 @@ def results_table(records: Sequence[Record], classes: Sequence[str]) -> str:
     """
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(COLUMNS)
+    writer.writerow([*COLUMNS, *(f"subgroup_{name}" for name in columns)])
     for record in records:
-        writer.writerow([cell(value) for value in _row(record, classes)])
+        own = subgroups.get(record.image_id, {})
+        writer.writerow([cell(value) for value in (*_row(record, classes), *(own.get(name) for name in columns))])
     return text.getvalue()
 
 

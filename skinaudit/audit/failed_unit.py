@@ -4,22 +4,23 @@ from __future__ import annotations
 
 from skinaudit.audit.plan import Stage
 from skinaudit.audit.records import Attack, Record
-from skinaudit.config import AuditConfig
+from skinaudit.audit.session import Prepared
 
 
 def failed_unit(
-    stage: Stage, config: AuditConfig, image_id: str, source_class: int, reason: str
+    stage: Stage, prepared: Prepared, image_id: str, source_class: int, reason: str
 ) -> tuple[str, list[Record]]:
     """The unit's id, and a failed record in place of each verdict that it would have given.
 
     Args:
         stage: which work.
-        config: the run's settings.
+        prepared: the run's settings, and which interpreters the image is put to.
         image_id: the image.
         source_class: index of its clean prediction.
         reason: why there is no verdict; free of paths.
     """
-    names = config.interpreters if stage.interpreter is None else (stage.interpreter,)
+    config = prepared.header.config
+    names = prepared.asked_about(image_id) if stage.interpreter is None else (stage.interpreter,)
     kinds: list[tuple[Attack, int]] = [(stage.attack, 0)]
     if stage.attack == "noise":
         kinds = [("noise", draw) for draw in range(config.budget.controls)] + [("jpeg", 0), ("shift", 0)]

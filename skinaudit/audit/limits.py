@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from skinaudit.attacks.judge import Judge
+from skinaudit.audit.plan import shapes
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.survey import Specimen, derive, read_again
 from skinaudit.calibration.drift import CalibrationImage, measure_drift
@@ -14,10 +15,11 @@ from skinaudit.classifier.classifier import Classifier
 from skinaudit.config import AuditConfig
 from skinaudit.images.decoder import Decoder
 from skinaudit.images.refusal import ImageRefused
+from skinaudit.interpreters.registry import title_of
 
 Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
-#: Clean images that an uncalibrated model is calibrated on at most.
-CALIBRATION_IMAGES = 100
+#: Clean images that an uncalibrated model is calibrated on at most; fewer where one map costs hundreds of passes.
+CALIBRATION_IMAGES, COSTLY_CALIBRATION_IMAGES = 100, 30
 
 
 def drift_limits(
@@ -35,23 +37,32 @@ def drift_limits(
     if not missing:
         return {name: stored[name] for name in config.interpreters}, "bundle"
     spare = [one for one in usable if one.image_id not in chosen]
-    source = (spare if len(spare) >= CALIBRATION_IMAGES else list(usable))[:CALIBRATION_IMAGES]
-    if source and source[0].image_id in chosen:
-        progress.say(
-            "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
+    costly = shapes(config)
+    measured: list[DriftThreshold] = []
+    reused = False
+    for names, most in (
+        ([name for name in missing if name not in costly], CALIBRATION_IMAGES),
+        ([name for name in missing if name in costly], COSTLY_CALIBRATION_IMAGES),
+    ):
+        if not names:
+            continue
+        source = (spare if len(spare) >= most else list(usable))[:most]
+        reused |= any(one.image_id in chosen for one in source)
+        if reused:
+            progress.say(
+                "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
+            )
+        progress.begin("calibrate", f"Measuring map drift ({', '.join(map(title_of, names))})", len(source), 0)
+        measured += measure_drift(
+            judge,
+            classifier.preprocess,
+            names,
+            _calibration_images(classifier, source, decoder, config.seed, progress),
+            classifier.digest,
+            batch=config.batch_size,
+            advance=lambda count: progress.advance("calibrate", count),
         )
-    progress.begin("calibrate", "Measuring map drift", len(source), 0)
-    measured = measure_drift(
-        judge,
-        classifier.preprocess,
-        missing,
-        _calibration_images(classifier, source, decoder, config.seed, progress),
-        classifier.digest,
-        batch=config.batch_size,
-        advance=lambda count: progress.advance("calibrate", count),
-    )
     found = stored | {threshold.interpreter: threshold for threshold in measured}
-    reused = any(one.image_id in chosen for one in source)
     origin: Origin = "calibrated on the attacked images" if reused else "calibrated in this run"
     return {name: found[name] for name in config.interpreters}, origin
 

@@ -4,23 +4,42 @@ from __future__ import annotations
 
 import importlib.metadata
 import platform
+import shlex
 from collections.abc import Sequence
 
 import torch
 
-from skinaudit.config import AuditConfig
+from skinaudit.config import PRESETS, AuditConfig
 
 
-def command(config: AuditConfig, *, labels: bool, id_key: bool, model: Sequence[str] = ()) -> str:
-    """The command of a run, with words in capitals for the paths of a site; ``model`` are options that describe it."""
+def command(
+    config: AuditConfig,
+    *,
+    labels: bool,
+    id_key: bool,
+    model: Sequence[str] = (),
+    subgroups: Sequence[str] = (),
+) -> str:
+    """The command of a run, with words in capitals for the paths of a site.
+
+    Args:
+        config: its settings.
+        labels: whether labels were given.
+        id_key: whether a key for image ids was named.
+        model: options that describe the model.
+        subgroups: label columns of subgroups, or the word that says that there are none.
+    """
     threat = config.threat
     levels = threat.epsilon_levels
     whole = abs(levels / 255 - threat.epsilon) < 1e-12
     parts = ["skinaudit audit MODEL IMAGES", *model]
     parts += ["--labels LABELS"] if labels else []
+    parts += [f"--subgroup {shlex.quote(name)}" for name in subgroups]
     parts += [f"--interpreters {','.join(config.interpreters)}"]
     parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)} --target {threat.target}"]
     parts += [f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size}"]
+    if config.budget.mask_images != PRESETS[config.preset].mask_images:
+        parts += [f"--mask-images {config.budget.mask_images}"]
     parts += [f"--threads {config.threads} --device {config.device}"]
     parts += ["--id-key KEY"] if id_key else []
     parts += ["--show-file-names"] if config.show_file_names else []

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from skinaudit.audit.changed_images import changed_images
 from skinaudit.audit.database import DATABASE_NAME
 from skinaudit.audit.failures import HalfWritten
 from skinaudit.audit.plan import forecast_seconds, stages
@@ -53,7 +54,12 @@ def _finished(prepared: Prepared, folder: Path) -> set[str]:
         return set()
     try:
         with RunReader(folder) as run:
-            refuse_differing(folder, run.header.model_dump(mode="json"), prepared.header.model_dump(mode="json"))
+            old, new = run.header, prepared.header
+            images = ""
+            if old.images_digest != new.images_digest:
+                shown = new.config.show_file_names
+                images = changed_images(run.images(), old.images_found, prepared.specimens, show_file_names=shown)
+            refuse_differing(folder, old.model_dump(mode="json"), new.model_dump(mode="json"), images)
             return run.finished_units()
     except HalfWritten:
         return set()  # whoever opens it next for writing repairs it and compares then

@@ -6,15 +6,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from skinaudit.attacks.loop import CANDIDATES
 from skinaudit.config import AuditConfig
+from skinaudit.interpreters.registry import family_of, title_of
 
 if TYPE_CHECKING:
     from skinaudit.audit.records import Attack
 
 #: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The step
 #: counts are a little above what was measured on three networks (docs/benchmarks.md); the others are estimates.
-_STEP_PASSES = {"cam": 1.1, "grad": 3.0}
-_EXPLAIN_PASSES = {"cam": 0.4, "grad": 1.0}
+_STEP_PASSES = {"activation": 1.1, "gradient": 3.0, "learned": 1.7, "perturbation": 8.0}
+_EXPLAIN_PASSES = {"activation": 0.4, "gradient": 1.0, "learned": 0.8, "perturbation": 300.0}
 _FORWARD_PASSES = 0.4
 
 
@@ -35,7 +37,7 @@ class Stage:
         """What a person reads beside the progress bar."""
         if self.attack == "noise":
             return "Controls (noise, JPEG, shift)"
-        return "PGD (diagnosis only)" if self.attack == "pgd" else f"ADV² on {str(self.interpreter).upper()}"
+        return "PGD (diagnosis only)" if self.attack == "pgd" else f"ADV² on {title_of(str(self.interpreter))}"
 
     def unit_id(self, image_id: str) -> str:
         """Stable id of this stage's work on one image."""
@@ -47,23 +49,43 @@ def stages(config: AuditConfig) -> list[Stage]:
     return [Stage("noise", None), Stage("pgd", None), *(Stage("adv2", name) for name in config.interpreters)]
 
 
-def passes(stage: Stage, config: AuditConfig) -> float:
-    """Upper bound of the passes one image takes in a stage (judging included)."""
-    budget = config.budget
-    honest = sum(_FORWARD_PASSES + _EXPLAIN_PASSES.get(name, 1.0) for name in config.interpreters)
-    if stage.attack == "noise":
-        return (2 + budget.controls) * honest
-    steps = budget.steps(stage.attack, stage.interpreter)
-    if stage.interpreter is None:
-        return steps + honest
-    warm = min(steps, budget.warm_steps)
-    each = _STEP_PASSES.get(stage.interpreter, 1.0)
-    warm_each = 1.0 if stage.interpreter == "grad" else each
-    judged = 3 * (_FORWARD_PASSES + 2 * _EXPLAIN_PASSES.get(stage.interpreter, 1.0))
-    return warm * warm_each + (steps - warm) * each + judged
+def most_images(config: AuditConfig, name: str) -> int | None:
+    """Most images that an interpreter is asked about; None: every image that is attacked."""
+    return config.budget.mask_images if family_of(name) == "perturbation" else None
+
+
+def shapes(config: AuditConfig) -> dict[str, int]:
+    """Batch shapes of interpreters whose one map costs hundreds of passes: no row of padding more than needed."""
+    costly = [name for name in config.interpreters if family_of(name) == "perturbation"]
+    return {name: min(config.batch_size, config.budget.mask_images or config.batch_size) for name in costly}
 
 
 def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, todo: Sequence[Stage]) -> float:
     """Upper bound of the time that these stages take for that many images (whole batches)."""
-    batches = -(-images // config.batch_size)
-    return sum(passes(stage, config) for stage in todo) * batches * config.batch_size * seconds_per_pass
+    return sum(_passes(stage, config, images) for stage in todo) * seconds_per_pass
+
+
+def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
+    """Upper bound of the passes of a stage (judging included)."""
+    budget = config.budget
+    honest = sum(
+        (_FORWARD_PASSES + _EXPLAIN_PASSES[family_of(name)]) * _rows(config, name, images)
+        for name in config.interpreters
+    )
+    if stage.attack == "noise":
+        return (2 + budget.controls) * honest
+    if stage.interpreter is None:
+        return budget.steps(None) * _rows(config, None, images) + 2 * honest
+    family = family_of(stage.interpreter)
+    steps, each = budget.steps(family), _STEP_PASSES[family]
+    warm = min(steps, budget.warm_steps)
+    warm_each = 1.0 if family == "gradient" else each
+    judged = CANDIDATES * _FORWARD_PASSES + (CANDIDATES + 1) * _EXPLAIN_PASSES[family]
+    return (warm * warm_each + (steps - warm) * each + judged) * _rows(config, stage.interpreter, images)
+
+
+def _rows(config: AuditConfig, name: str | None, images: int) -> int:
+    """Rows of whole batches that hold the images which an interpreter (None: the model alone) is asked about."""
+    most = None if name is None else most_images(config, name)
+    size = config.batch_size if name is None else shapes(config).get(name, config.batch_size)
+    return -(-(images if most is None else min(images, most)) // size) * size

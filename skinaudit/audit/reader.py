@@ -156,7 +156,9 @@ class RunContents:
         Raises:
             StoreError: if the file cannot be written.
         """
-        write_durably(path, results_table(self.records(), self.header.model.classes).encode("utf-8"))
+        header, subgroups = self.header, {image.image_id: image.subgroups for image in self.images()}
+        table = results_table(self.records(), header.model.classes, header.subgroups, subgroups)
+        write_durably(path, table.encode("utf-8"))
 
     def _parsed(self, kind: type[Parsed], body: str) -> Parsed:
         try:

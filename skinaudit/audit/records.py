@@ -33,6 +33,7 @@ class ImageRecord(Frozen):
     height: int | None = None
     drawn: bool = False
     label: str | None = None
+    subgroups: dict[str, str] = {}  # label column -> value, for the columns that the header names
     prediction: Prediction | None = None
     rounding_logit_change: float | None = None  # effect of showing 8-bit pixels instead of the resampler's floats
     artifacts: dict[str, str] = {}  # kind -> path inside the run: "clean" (PNG), "map-cam", "map-grad" (NPY)
@@ -112,7 +113,8 @@ class RunHeader(Frozen):
     images_digest: str
     images_found: int
     labels_given: bool
-    labels_digest: str | None = None  # of (image id, label) pairs
+    labels_digest: str | None = None  # of (image id, label) pairs, with the subgroups of an image where it has any
+    subgroups: tuple[str, ...] = ()  # further columns of the label file by which results are counted
     environment: dict[str, str]
     batch_size_asked: int | None = None  # where the device's memory did not hold it before the first attack
     command: str  # how to recompute, without paths of this site

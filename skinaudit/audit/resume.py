@@ -17,6 +17,7 @@ _NAMES = {
     "images_digest": "the images (digest)",
     "labels_given": "labels given",
     "labels_digest": "the labels (digest)",
+    "subgroups": "label columns of subgroups",
     "config.threat.epsilon": "epsilon",
     "config.threat.norm": "norm of the attack",
     "config.threat.target": "target class rule",
@@ -28,37 +29,53 @@ _NAMES = {
 _DIGEST_DIGITS = 12
 
 
-def differences(old: Mapping[str, object], new: Mapping[str, object]) -> list[str]:
+def differences(old: Mapping[str, object], new: Mapping[str, object], images: str = "") -> list[str]:
     """Names each thing by which two runs would give different results.
 
     Args:
         old: the stored header, as parsed JSON.
         new: the header of the run that wants to go on, as parsed JSON.
+        images: how their images differ, in words; empty: their digests are shown.
 
     Returns:
         One phrase for each difference, such as "epsilon was 8/255, now 4/255"; empty when the run may go on.
     """
     before, after = _deciding(old), _deciding(new)
-    phrases = []
-    for key in sorted(before.keys() | after.keys()):
-        was, now = before.get(key), after.get(key)
-        if was != now:
-            phrases.append(f"{_name(key)} was {_words(key, was)}, now {_words(key, now)}")
-    return phrases
+    changed = [key for key in sorted(before.keys() | after.keys()) if before.get(key) != after.get(key)]
+    if "images_digest" in changed:
+        changed = [key for key in changed if not _follows_from_images(key, old, new)]
+    return [
+        images
+        if images and key == "images_digest"
+        else f"{_name(key)} was {_words(key, before.get(key))}, now {_words(key, after.get(key))}"
+        for key in changed
+    ]
 
 
-def refuse_differing(folder: Path, old: Mapping[str, object], new: Mapping[str, object]) -> None:
+def refuse_differing(folder: Path, old: Mapping[str, object], new: Mapping[str, object], images: str = "") -> None:
     """Let a run go on only when nothing that decides its results has changed.
+
+    Args:
+        folder: the run directory.
+        old: the stored header, as parsed JSON.
+        new: the header of the run that wants to go on, as parsed JSON.
+        images: how their images differ, in words; empty: their digests are shown.
 
     Raises:
         RunDiffers: something has; the message names each thing.
     """
-    found = differences(old, new)
+    found = differences(old, new, images)
     if found:
         raise RunDiffers(
             f"{folder} holds a run that was started differently: {'; '.join(found)}."
             " Give what it was started with, or another folder"
         )
+
+
+def _follows_from_images(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
+    """Is this different because the images are: their labels, and drift limits that were measured on them?"""
+    measured = "bundle" not in {old.get("threshold_origin"), new.get("threshold_origin")}
+    return key == "labels_digest" or (measured and key.startswith("threshold."))
 
 
 def _deciding(header: Mapping[str, object]) -> dict[str, object]:
@@ -69,6 +86,7 @@ def _deciding(header: Mapping[str, object]) -> dict[str, object]:
         "images_digest": header.get("images_digest"),
         "labels_given": header.get("labels_given"),
         "labels_digest": header.get("labels_digest"),
+        "subgroups": header.get("subgroups") or None,  # a run of a version without them has none
         "threshold": _by_interpreter(header.get("thresholds")),
     }
     if isinstance(model, Mapping):
@@ -79,8 +97,12 @@ def _deciding(header: Mapping[str, object]) -> dict[str, object]:
 
 
 def _by_interpreter(thresholds: object) -> dict[str, object]:
-    listed = thresholds if isinstance(thresholds, list) else []
-    return {str(entry.get("interpreter")): entry for entry in listed if isinstance(entry, Mapping)}
+    """Drift limits without their parts by harmless change, which say how they came about and decide nothing."""
+    listed = [entry for entry in thresholds if isinstance(entry, Mapping)] if isinstance(thresholds, list) else []
+    return {
+        str(entry.get("interpreter")): {key: value for key, value in entry.items() if key != "by_change"}
+        for entry in listed
+    }
 
 
 def _flat(prefix: str, value: object) -> dict[str, object]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,20 +19,22 @@ from skinaudit.audit.execute import Workbench
 from skinaudit.audit.limits import Origin, drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
-from skinaudit.audit.plan import Stage, forecast_seconds, stages
+from skinaudit.audit.plan import Stage, forecast_seconds, most_images, shapes, stages
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
-from skinaudit.audit.survey import Specimen, balanced_choice, survey
+from skinaudit.audit.survey import Specimen, balanced_choice, labels_digest, survey
 from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.finding import one_at_a_time
 from skinaudit.classifier.source import ModelSource
 from skinaudit.config import AuditConfig
 from skinaudit.images.decoder import Decoder
-from skinaudit.images.folder import read_labels
+from skinaudit.images.folder import LabelsError, read_label_file
 from skinaudit.images.identity import digest_of_images, load_key
 from skinaudit.images.refusal import ImageRefused
-from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable, build_interpreter
+from skinaudit.images.subgroups import NO_SUBGROUPS, Subgroups, choose_subgroups
+from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable
+from skinaudit.interpreters.registry import build_interpreter
 
 
 class NothingToAudit(ValueError):
@@ -41,13 +43,14 @@ class NothingToAudit(ValueError):
 
 @dataclass(frozen=True)
 class AuditRequest:
-    """What a user asked for."""
+    """What a user asked for. ``subgroups`` are label columns; none at all: no subgroups, None: the rule chooses."""
 
     model: ModelSource
     images: Path
     labels: Path | None
     config: AuditConfig
     id_key: Path | None = None
+    subgroups: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,12 @@ class Prepared:
     looks: Mapping[str, CleanLook]
     chosen: tuple[str, ...]
     seconds_per_pass: float
+    #: Interpreter -> the images that it is asked about, where not all.
+    fewer: Mapping[str, frozenset[str]] = field(default_factory=dict)
+
+    def asked_about(self, image_id: str) -> tuple[str, ...]:
+        """The interpreters that an attacked image is put to."""
+        return tuple(name for name in self.header.config.interpreters if image_id in self.fewer.get(name, self.chosen))
 
     def specimen(self, image_id: str) -> Specimen:
         """The specimen of that id."""
@@ -92,19 +101,19 @@ def prepare(
     device = torch.device(config.device)
     torch.set_num_threads(config.threads)
     classifier = load_classifier(request.model, device)
-    labels = read_labels(request.labels, classifier.classes) if request.labels else {}
+    labels, subgroups = _labels(request, classifier, progress)
     interpreters, skipped = _fitting(classifier, config.interpreters, device)
     for name, reason in skipped.items():
         progress.say(f"{name} is skipped: {reason}")
     config = config.model_copy(update={"interpreters": tuple(interpreters)})
-    specimens = _survey(request, labels, decoder, progress)
+    specimens = _survey(request, labels, subgroups, decoder, progress)
     checks = known
     if checks is None:
         checks = check_before_audit(classifier, specimens, decoder, config.seed, config.batch_size, progress)
     if one_at_a_time(checks):
         config = config.model_copy(update={"batch_size": 1})
     request = replace(request, config=config)
-    judge = Judge(classifier, interpreters, config.batch_size, device)
+    judge = Judge(classifier, interpreters, config.batch_size, device, shapes(config))
     looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress)
     specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
     readable = [one for one in specimens if one.status == "readable"]
@@ -117,8 +126,20 @@ def prepare(
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
-    header = _header(request, classifier, specimens, thresholds, origin, skipped, checks)
-    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench))
+    header = _header(request, classifier, specimens, subgroups, thresholds, origin, skipped, checks)
+    fewer = _asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
+    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench), fewer)
+
+
+def _asked_about_fewer(
+    config: AuditConfig, chosen: Sequence[Specimen], reference: Mapping[str, str | int]
+) -> dict[str, frozenset[str]]:
+    limits = {name: most_images(config, name) for name in config.interpreters}
+    return {
+        name: frozenset(balanced_choice(chosen, reference, most))
+        for name, most in limits.items()
+        if most is not None and most < len(chosen)
+    }
 
 
 def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch.device) -> dict[str, Interpreter]:
@@ -147,7 +168,30 @@ def _fitting(
     return built, skipped
 
 
-def _survey(request: AuditRequest, labels: Mapping[str, str], decoder: Decoder, progress: Progress) -> list[Specimen]:
+def _labels(request: AuditRequest, classifier: Classifier, progress: Progress) -> tuple[Mapping[str, str], Subgroups]:
+    """Class of each image by file stem, and its subgroups; says which columns of the label file make none.
+
+    Raises:
+        LabelsError: the label file, or a column that was asked for, cannot be used.
+    """
+    if request.labels is None:
+        if request.subgroups:
+            raise LabelsError("subgroups are further columns of a label file, and there is none; give --labels")
+        return {}, Subgroups()
+    file = read_label_file(request.labels, classifier.classes)
+    try:
+        found = choose_subgroups(file, request.subgroups)
+    except LabelsError as error:
+        raise LabelsError(f"{request.labels}: {error}") from None
+    if found.left_out:
+        reasons = "; ".join(f"{name}: {reason}" for name, reason in found.left_out.items())
+        progress.say(f"Label columns that make no subgroups ({reasons}).")
+    return file.labels, found
+
+
+def _survey(
+    request: AuditRequest, labels: Mapping[str, str], subgroups: Subgroups, decoder: Decoder, progress: Progress
+) -> list[Specimen]:
     key = load_key(request.id_key)
 
     def advance(done: int, total: int) -> None:
@@ -155,7 +199,7 @@ def _survey(request: AuditRequest, labels: Mapping[str, str], decoder: Decoder, 
             progress.begin("survey", "Reading images", total, 0)
         progress.advance("survey", 1)
 
-    return survey(request.images, labels, key, request.config.seed, decoder, advance)
+    return survey(request.images, labels, key, request.config.seed, decoder, advance, subgroups=subgroups.values)
 
 
 def _lost(specimen: Specimen, why: ImageRefused) -> Specimen:
@@ -183,6 +227,7 @@ def _header(
     request: AuditRequest,
     classifier: Classifier,
     specimens: Sequence[Specimen],
+    subgroups: Subgroups,
     thresholds: Mapping[str, DriftThreshold],
     origin: Origin,
     skipped: Mapping[str, str],
@@ -202,13 +247,15 @@ def _header(
         images_digest=digest_of_images(one.image_id for one in specimens),
         images_found=len(specimens),
         labels_given=request.labels is not None,
-        labels_digest=digest_of_images(f"{one.image_id} {one.label}" for one in specimens) if request.labels else None,
+        labels_digest=labels_digest(specimens) if request.labels else None,
+        subgroups=subgroups.columns,
         environment=environment(config),
         command=command(
             config,
             labels=request.labels is not None,
             id_key=request.id_key is not None,
             model=request.model.described(),
+            subgroups=subgroups.columns or (() if request.subgroups is None else (NO_SUBGROUPS,)),
         ),
     )
 

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from skinaudit.audit.chain import canonical_json
 from skinaudit.images.decode import Picture
 from skinaudit.images.decoder import Decoder, decode_found
 from skinaudit.images.folder import FoundFile, find_images
-from skinaudit.images.identity import file_id, image_id, seed_for
+from skinaudit.images.identity import digest_of_images, file_id, image_id, seed_for
 from skinaudit.images.refusal import ImageRefused
 
 
@@ -34,6 +36,10 @@ class Specimen:
     drawn: bool = False
     label: str | None = None
     seed: int = 0
+    subgroups: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+
+_NO_SUBGROUPS: Mapping[str, Mapping[str, str]] = MappingProxyType({})
 
 
 def survey(
@@ -43,6 +49,8 @@ def survey(
     seed: int,
     decoder: Decoder,
     advance: Callable[[int, int], None] = lambda _done, _total: None,
+    *,
+    subgroups: Mapping[str, Mapping[str, str]] = _NO_SUBGROUPS,
 ) -> list[Specimen]:
     """Decode every file once for its identity; pixels are not kept.
 
@@ -53,6 +61,7 @@ def survey(
         seed: the run's seed, mixed into each image's own.
         decoder: reads the files.
         advance: told how many of how many files are done.
+        subgroups: file stem to value by label column; may be empty.
 
     Raises:
         FolderError: no folder, or no image in it.
@@ -60,7 +69,8 @@ def survey(
     files = find_images(folder)
     specimens: list[Specimen] = []
     for number, (file, picture) in enumerate(zip(files, decode_found(files, decoder), strict=True), 1):
-        specimens.append(_specimen(file, picture, labels, key, seed))
+        specimen = _specimen(file, picture, labels, key, seed)
+        specimens.append(replace(specimen, subgroups=dict(subgroups.get(file.stem, {}))))
         advance(number, len(files))
     return _unique(specimens)
 
@@ -93,6 +103,14 @@ def read_again(
             yield one, ImageRefused("the file was changed while the command ran", "unreadable")
         else:
             yield one, picture.pixels
+
+
+def labels_digest(specimens: Iterable[Specimen]) -> str:
+    """Digest of (image id, label) pairs, with the subgroups of each image that has any; without any, as ever."""
+    return digest_of_images(
+        f"{one.image_id} {one.label}{f' {canonical_json(dict(one.subgroups))}' if one.subgroups else ''}"
+        for one in specimens
+    )
 
 
 def balanced_choice(specimens: Sequence[Specimen], classes: Mapping[str, str | int], most: int | None) -> set[str]:

@@ -77,7 +77,7 @@ def measure_drift(
     drift = {name: _Drift() for name in names}
     digests: list[str] = []
     for part in _parts(images, batch):
-        clean = judge.clean([image.shown for image in part])
+        clean = judge.clean([image.shown for image in part], names)
         usable = [
             (image, view)
             for image, view in zip(part, clean, strict=True)
@@ -112,10 +112,10 @@ def _gather(
             changed.append(preprocess.from_display(moved.permute(2, 0, 1)).contiguous())
         for name, found in drift.items():
             questions = [Question(pixels, view, name) for pixels, (_, view) in zip(changed, usable, strict=True)]
-            for verdict, (_, view) in zip(judge.verdicts(questions), usable, strict=True):
-                if verdict.predicted == view.predicted:
-                    found.l1[change].append(verdict.original_distance.l1)
-                    found.iou20.append(verdict.original_distance.iou20)
+            for seen, (_, view) in zip(judge.shown(questions), usable, strict=True):
+                if seen.predicted == view.predicted:
+                    found.l1[change].append(seen.shown_distance.l1)
+                    found.iou20.append(seen.shown_distance.iou20)
 
 
 def _threshold(name: str, drift: _Drift, images: int, data_digest: str, model_digest: str) -> DriftThreshold:

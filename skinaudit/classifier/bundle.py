@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from skinaudit.classifier.config_file import Value, canonical_json, read_config
-from skinaudit.classifier.description import Description, checked_classes, malignant_by_name
+from skinaudit.classifier.description import Description, assumed_malignant, checked_classes
 from skinaudit.classifier.files import list_files
 from skinaudit.classifier.network_text import network_line
 from skinaudit.classifier.preprocess import read_preprocess
@@ -22,7 +22,7 @@ MOST_TOLD = 200
 _INFERENCE = ("configs/inference.json", "configs/inference.yaml", "configs/inference.yml")
 _WEIGHTS = ("models/model.safetensors", "models/model.pt")
 #: Files of a bundle that are read, or that hold nothing a program could act on.
-_HARMLESS = ("docs", "skinaudit", "LICENSE", "LICENSE.txt", "README.md")
+_HARMLESS = ("docs", "interpreters", "skinaudit", "LICENSE", "LICENSE.txt", "README.md")
 
 
 @dataclass(frozen=True, eq=False, kw_only=True)
@@ -62,6 +62,7 @@ def _read(path: Path) -> Bundle:
     target, arguments = _network(resolver)
     preprocess = read_preprocess(_needed(resolver, "preprocessing"))
     classes = _classes(metadata)
+    malignant, guessed = _malignant(metadata, classes)
     read = {metadata_file, inference_file, weights_file}
     return Bundle(
         path=path,
@@ -76,7 +77,7 @@ def _read(path: Path) -> Bundle:
         classes=classes,
         classes_in=METADATA,
         titles=_titles(metadata, classes),
-        malignant=_malignant(metadata, classes),
+        malignant=malignant,
         weights=path / weights_file,
         metadata=metadata,
         ignored=_told(
@@ -88,6 +89,8 @@ def _read(path: Path) -> Bundle:
         config_digest=hashlib.sha256(canonical_json({"metadata": metadata, "inference": config}).encode()).hexdigest(),
         declared=_declared(metadata),
         calibration=path / "skinaudit" / "calibration.json",
+        assumed=(*_assumed(metadata), *guessed),
+        fitted=_fitted(metadata),
     )
 
 
@@ -116,10 +119,10 @@ def _text(value: Value, default: str) -> str:
     return shown(value, 200) if isinstance(value, str) and shown(value) else shown(default, 200)
 
 
-def _told(names: list[str]) -> tuple[str, ...]:
-    """Names out of a bundle as a report may list them."""
+def _told(names: list[str], longest: int = 200) -> tuple[str, ...]:
+    """Names or sentences out of a bundle as a report may list them."""
     more = (f"and {len(names) - MOST_TOLD} more",) if len(names) > MOST_TOLD else ()
-    return (*(shown(name, 200) for name in names[:MOST_TOLD]), *more)
+    return (*(shown(name, longest) for name in names[:MOST_TOLD]), *more)
 
 
 def _object(value: Value) -> dict[str, Value]:
@@ -150,14 +153,29 @@ def _titles(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[str, 
     return tuple(_text(titles.get(name), name) for name in classes)
 
 
-def _malignant(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[str, ...]:
+def _assumed(metadata: dict[str, Value]) -> tuple[str, ...]:
+    """What was assumed when the bundle was made, which makes it no more certain than it was."""
+    listed = _object(metadata.get("skinaudit")).get("assumed", [])
+    if not isinstance(listed, list) or not all(isinstance(line, str) for line in listed):
+        raise ModelRefused(f"{METADATA}: skinaudit.assumed must be a list of sentences.")
+    return _told([str(line) for line in listed], 1000)
+
+
+def _fitted(metadata: dict[str, Value]) -> dict[str, str]:
+    """SHA-256 of the interpreters that were fitted to the model and lie in the bundle, by name."""
+    listed = _object(_object(metadata.get("skinaudit")).get("interpreters"))
+    return {shown(name, 100): digest for name, digest in listed.items() if isinstance(digest, str)}
+
+
+def _malignant(metadata: dict[str, Value], classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Malignant classes, and a line when the bundle does not state them."""
     listed = _object(metadata.get("skinaudit")).get("malignant")
     if listed is None:
-        return malignant_by_name(classes)
+        return assumed_malignant(classes)
     names = [str(name) for name in listed] if isinstance(listed, list) else []
     if not isinstance(listed, list) or set(names) - set(classes):
         raise ModelRefused(f"{METADATA}: skinaudit.malignant must list class names out of {', '.join(classes)}.")
-    return tuple(name for name in classes if name in names)
+    return tuple(name for name in classes if name in names), ()
 
 
 def _licence(path: Path, metadata: dict[str, Value], files: list[str]) -> str:

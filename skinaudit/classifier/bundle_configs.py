@@ -46,6 +46,7 @@ def metadata(plain: PlainModel, name: str, licence: str) -> dict[str, Value]:
             "class_titles": {one: one for one in known.classes},
             "malignant": list(known.malignant),
             "licence": licence,
+            "assumed": list(known.assumed),
             "measured": {},
         },
     }

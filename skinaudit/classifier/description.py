@@ -34,7 +34,8 @@ class Description:
 
     ``kind`` says what the model came as, ``network`` its architecture with arguments; ``classes_in`` names the place
     where the classes are stated; ``assumed`` lists what nobody stated; ``calibration`` is where drift thresholds are
-    kept. ``config_digest`` changes with anything here that changes an output.
+    kept. ``fitted`` gives the SHA-256 of each interpreter that was fitted to a bundle; None where nobody could state
+    it. ``config_digest`` changes with anything here that changes an output or a map.
     """
 
     name: str
@@ -53,6 +54,14 @@ class Description:
     calibration: Path
     assumed: tuple[str, ...] = ()
     code: TrustedCode | None = None
+    fitted: Mapping[str, str] | None = None
+
+    def fitted_file(self, interpreter: str) -> Path:
+        """Where an interpreter that was fitted to this model lies: inside a bundle, else beside the weights."""
+        name = f"{interpreter}.safetensors"
+        if self.fitted is not None:
+            return self.calibration.parent.parent / "interpreters" / name
+        return self.calibration.with_name(f"{self.calibration.stem}.{name}")
 
     def digest(self, tensor_digest: str) -> str:
         """Name the model by its tensors, and by its code where that decides what the tensors mean."""
@@ -68,6 +77,17 @@ def malignant_by_name(classes: Sequence[str]) -> tuple[str, ...]:
     ('Mel', 'basal cell carcinoma')
     """
     return tuple(name for name in classes if name.strip().lower() in _MALIGNANT)
+
+
+def assumed_malignant(classes: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The malignant classes where nobody states them, and the line that says so.
+
+    >>> assumed_malignant(("mel", "nv"))
+    (('mel',), ('malignant: mel: not stated, taken from the names of the classes',))
+    """
+    found = malignant_by_name(classes)
+    words = f"malignant: {', '.join(found)}" if found else "malignant: no class"
+    return found, (f"{words}: not stated, taken from the names of the classes",)
 
 
 def checked_classes(names: Sequence[object], where: str) -> tuple[str, ...]:

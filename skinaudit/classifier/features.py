@@ -10,11 +10,12 @@ from torch import Tensor
 from torch._ops import OpOverload
 from torch.overrides import TorchFunctionMode
 
-_ATTENTION = {
+#: Functions that mix tokens by their likeness.
+ATTENTION = {
     torch.softmax, Tensor.softmax, functional.softmax, functional.scaled_dot_product_attention,
     torch.ops.aten.softmax, torch.ops.aten.scaled_dot_product_attention,
 }  # fmt: skip
-_CONVOLUTION = {torch.conv2d, functional.conv2d, torch.ops.aten.conv2d}
+CONVOLUTION = {torch.conv2d, functional.conv2d, torch.ops.aten.conv2d}
 _LINEAR = {functional.linear, torch.ops.aten.linear}
 #: Steps of a head that is affine in the features; any other step (an activation, say) may not be.
 _AFFINE = {
@@ -67,9 +68,9 @@ class LastFeatureMap(TorchFunctionMode):
 
     def _note(self, func: Callable[..., object], result: Tensor) -> None:
         spatial = result.dim() == 4 and result.shape[2] * result.shape[3] > 1 and result.is_floating_point()
-        if (func in _ATTENTION and result.dim() > 2) or (func in _LINEAR and result.dim() == 3):
+        if (func in ATTENTION and result.dim() > 2) or (func in _LINEAR and result.dim() == 3):
             self._tokens = True
-        elif func in _CONVOLUTION and spatial:
+        elif func in CONVOLUTION and spatial:
             self._tokens = False
             self._extent = (result.shape[2], result.shape[3])
         # A convolution says where the pixels are: a pooled (N,1,1,C), as ConvNeXt's last norm sees it, is no map.
@@ -86,17 +87,35 @@ class LastFeatureMap(TorchFunctionMode):
         Raises:
             FeaturesUnavailable: when tokens or nothing spatial stand between the last convolution and the logits.
         """
-        if self._features is None or self._tokens:
-            raise FeaturesUnavailable(
-                "this network ends in attention, has no spatial features or cannot be looked into (TorchScript), so "
-                "CAM has no map to weigh; audit it with --interpreters grad"
-            )
         if self._in_parts:
             raise FeaturesUnavailable(
                 "this network takes its images in parts, so that CAM sees the features of the last part alone; export "
                 "it for any number of images (dynamic_shapes), or audit it with --interpreters grad"
             )
+        if self._features is None or self._tokens:
+            raise FeaturesUnavailable(
+                "this network ends in attention, so CAM has no map to weigh; audit it with --interpreters grad-cam, "
+                "which reads the tokens as a grid of patches, or with --interpreters grad"
+                if self._tokens
+                else "this network has no spatial features or cannot be looked into (TorchScript), so there is no "
+                "feature map to weigh; audit it with --interpreters grad"
+            )
         return self._features
+
+    @property
+    def ends_in_tokens(self) -> bool:
+        """Did attention or a linear layer over tokens follow the last convolution?"""
+        return self._tokens
+
+    @property
+    def came_in_parts(self) -> bool:
+        """Did the network split its images into several passes, of which only the last was seen?"""
+        return self._in_parts
+
+    @property
+    def extent(self) -> tuple[int, int]:
+        """Height and width of what the last spatial convolution gave; zeros without one."""
+        return self._extent
 
     @property
     def head_is_affine(self) -> bool:

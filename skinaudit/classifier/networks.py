@@ -6,6 +6,7 @@ A name that is not in these lists cannot be reached, so a config cannot call any
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from functools import cache
 
 import monai.networks.nets as monai_nets
@@ -22,6 +23,8 @@ from skinaudit.classifier.sketch import sketch_network
 MAX_NUMBER = 65_536
 #: Most layers that an argument may ask for; each one costs time, whatever its size.
 MAX_LAYERS = 500
+#: Names that a refusal offers instead.
+_NEAREST = 4
 _LAYERS = ("layers", "block_config", "num_layers")
 #: What a normalisation or activation may be told. A device or a type would undo the sketch.
 _LAYER_OPTIONS = frozenset(
@@ -143,10 +146,8 @@ def _find(target: str, arguments: dict[str, Value]) -> Callable[[], nn.Module]:
             # Their own start values take minutes to draw and are overwritten by the bundle's.
             return lambda: _module(builder(weights=None, init_weights=False, **arguments))
         return lambda: _module(builder(weights=None, **arguments))
-    raise ModelRefused(
-        f'network_def: "{target[:200]}" is not on the list of networks. Known are monai.networks.nets with '
-        f"{', '.join(_MONAI)}; the classifiers of torchvision.models; timm.create_model."
-    )
+    library = {"monai.networks.nets": "monai", "torchvision.models": "torchvision"}.get(prefix, "")
+    raise ModelRefused(f'network_def: "{target[:200]}" is not on the list of networks.{_instead(name, library)}')
 
 
 def _find_monai(target: str, name: str, arguments: dict[str, Value]) -> Callable[[], nn.Module]:
@@ -164,9 +165,33 @@ def _find_timm(target: str, arguments: dict[str, Value]) -> Callable[[], nn.Modu
     name = arguments.get("model_name")
     # A name with a source ("hf-hub:…", "local-dir:…") is never in the list.
     if not isinstance(name, str) or name not in _timm_names():
-        raise ModelRefused(f"{target}: model_name {str(name)[:200]!r} is not a model of timm {timm.__version__}.")
+        raise ModelRefused(
+            f"{target}: model_name {str(name)[:200]!r} is not a model of timm {timm.__version__}."
+            f"{_instead(str(name or ''), 'timm')}"
+        )
     build: Callable[..., object] = timm.create_model
     return lambda: _module(build(pretrained=False, **arguments))
+
+
+def known_networks() -> tuple[str, ...]:
+    """Every network that can be asked for, as the command line names them: ``library:name``, sorted in each library.
+
+    Those of timm may be followed by the tag of a published set of weights, which changes nothing here.
+    """
+    names = {"monai": _MONAI, "timm": timm.list_models(), "torchvision": _torchvision_names()}
+    return tuple(f"{library}:{name}" for library, known in names.items() for name in sorted(known))
+
+
+def _instead(name: str, library: str) -> str:
+    """The nearest names, those of the library that was asked for first, and where all of them are listed."""
+    bare = name.strip().lower()[:60]
+    known: dict[str, list[str]] = {}
+    for one in known_networks():
+        known.setdefault(one.partition(":")[2].lower(), []).append(one)
+    close = get_close_matches(bare, known, n=_NEAREST, cutoff=0.7)
+    found = sorted((one for short in close for one in known[short]), key=lambda one: not one.startswith(f"{library}:"))
+    nearest = f" Nearest are {', '.join(found[:_NEAREST])}." if found else ""
+    return f"{nearest} All of them: skinaudit models networks {library}".rstrip()
 
 
 @cache

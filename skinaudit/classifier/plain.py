@@ -10,13 +10,19 @@ from pathlib import Path
 from torch import Tensor, nn
 
 from skinaudit.classifier.config_file import Value, canonical_json
-from skinaudit.classifier.description import Description, TrustedCode, checked_classes, malignant_by_name
+from skinaudit.classifier.description import Description, TrustedCode, assumed_malignant, checked_classes
 from skinaudit.classifier.network_text import network_line, read_network
 from skinaudit.classifier.networks import build_network
 from skinaudit.classifier.refusal import ModelRefused
 from skinaudit.classifier.sketch import check_pass
 from skinaudit.classifier.source import ModelSource
-from skinaudit.classifier.state_dict import misfit_hints, plain_state, without_prefixes
+from skinaudit.classifier.state_dict import (
+    PlainState,
+    chosen_state,
+    misfit_hints,
+    refuse_prefixed,
+    without_prefixes,
+)
 from skinaudit.classifier.stated_preprocess import Stated, stated_preprocess
 from skinaudit.classifier.weights import check_weights, fit_weights
 
@@ -49,35 +55,47 @@ def open_plain(source: ModelSource) -> PlainModel:
     classes = stated_classes(source)
     target, arguments = read_network(source.network, len(classes), source.size)
     stated = stated_preprocess(source, str(arguments["model_name"]) if target == "timm.create_model" else None)
-    state = plain_state(path, source.weights_key)
+    state = chosen_state(path, source.weights_key, source.weights_prefix)
 
     def approve(sketch: nn.Module) -> None:
-        _fitting(state, sketch, path.name, len(classes))
+        _fitting(state, sketch, len(classes))
         check_pass(sketch, stated.size)
 
     # Before the network takes any memory it is held against the weights, whose size is that of their file.
     network = build_network(target, arguments, approve)
-    fit_weights(network, _fitting(state, network, path.name, len(classes)), path.name)
-    description = describe(source, "plain weights", network_line(target, arguments), stated)
+    fit_weights(network, _fitting(state, network, len(classes)), state.file)
+    description = describe(source, "plain weights", network_line(target, arguments), stated, ignored=state.ignored())
     return PlainModel(description, network, target, arguments, stated)
 
 
-def fit_plain(network: nn.Module, path: Path, key: str | None, classes: int) -> None:
+def fit_plain(network: nn.Module, path: Path, source: ModelSource, classes: int) -> tuple[str, ...]:
     """Copy the weights of a file into a network, after strict checks.
+
+    Args:
+        network: what receives the weights.
+        path: the file.
+        source: says which weights in the file are meant.
+        classes: how many classes are stated.
+
+    Returns:
+        Lines on what was left out of the file.
 
     Raises:
         ModelRefused: The file cannot be read as data, or the weights do not fit; likely reasons are added.
     """
-    fit_weights(network, _fitting(plain_state(path, key), network, path.name, classes), path.name)
+    state = chosen_state(path, source.weights_key, source.weights_prefix)
+    fit_weights(network, _fitting(state, network, classes), state.file)
+    return state.ignored()
 
 
-def _fitting(state: Mapping[str, Tensor], network: nn.Module, name: str, classes: int) -> dict[str, Tensor]:
+def _fitting(state: PlainState, network: nn.Module, classes: int) -> dict[str, Tensor]:
     """Weights under the network's own names, held against it by names, shapes and types."""
     own: dict[str, Tensor] = network.state_dict()
-    found = without_prefixes(state, own)
+    found = without_prefixes(state.tensors, own)
     try:
-        check_weights(own, found, name)
+        check_weights(own, found, state.file)
     except ModelRefused as error:
+        refuse_prefixed(state, own)
         hints = misfit_hints(found, own, classes)
         raise ModelRefused(" ".join([str(error), *(f"Likely: {hint}." for hint in hints)])) from error
     return found
@@ -97,7 +115,12 @@ def stated_classes(source: ModelSource) -> tuple[str, ...]:
 
 
 def describe(
-    source: ModelSource, kind: str, network: str, stated: Stated, code: TrustedCode | None = None
+    source: ModelSource,
+    kind: str,
+    network: str,
+    stated: Stated,
+    code: TrustedCode | None = None,
+    ignored: tuple[str, ...] = (),
 ) -> Description:
     """Put together what is known about a model that is no bundle.
 
@@ -125,7 +148,7 @@ def describe(
         classes_in="--classes",
         titles=classes,
         malignant=malignant,
-        ignored=(),
+        ignored=ignored,
         config_digest=digest,
         declared={},
         calibration=_calibration(source, digest),
@@ -137,9 +160,7 @@ def describe(
 def _malignant(source: ModelSource, classes: tuple[str, ...]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Malignant classes, and a line when nobody stated them."""
     if source.malignant is None:
-        found = malignant_by_name(classes)
-        words = f"malignant: {', '.join(found)}" if found else "malignant: no class"
-        return found, (f"{words}: not stated, taken from the names of the classes",)
+        return assumed_malignant(classes)
     unknown = [name for name in source.malignant if name not in classes]
     if unknown:
         raise ModelRefused(f"--malignant {unknown[0][:100]!r} is not among the classes {', '.join(classes)}.")

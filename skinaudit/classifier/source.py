@@ -17,16 +17,18 @@ class ModelSource:
     """A bundle folder, a file of weights, an archive that holds code, or a Python function that builds a network.
 
     A bundle says all the rest itself. For the others: ``network`` names the architecture of plain weights
-    ("timm:resnet50"), ``weights_key`` the set of weights in a file that holds several; ``classes`` are in the order of
-    the outputs, ``malignant`` None stands for "by their names"; ``mean`` and ``std`` are those of RGB pixels in [0,1],
-    ``size`` is (height, width) of the input. ``weights`` are those of a factory ("package.module:function").
-    ``trust_code`` says that code which comes with the model may run.
+    ("timm:resnet50"), ``weights_key`` the set of weights in a file that holds several, ``weights_prefix`` what stands
+    before the network's names in a set that holds more than the network; ``classes`` are in the order of the outputs,
+    ``malignant`` None stands for "by their names"; ``mean`` and ``std`` are those of RGB pixels in [0,1], ``size`` is
+    (height, width) of the input. ``weights`` are those of a factory ("package.module:function"). ``trust_code`` says
+    that code which comes with the model may run.
     """
 
     place: Path | None = None
     factory: str | None = None
     network: str | None = None
     weights_key: str | None = None
+    weights_prefix: str | None = None
     classes: tuple[str, ...] = ()
     malignant: tuple[str, ...] | None = None
     mean: Triple | None = None
@@ -53,6 +55,7 @@ class ModelSource:
         values = {
             "--network": self.network,
             "--weights-key": self.weights_key,
+            "--weights-prefix": self.weights_prefix,
             "--classes": ",".join(self.classes) or None,
             "--malignant": malignant,
             "--mean": _triple(self.mean),

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
-from skinaudit.classifier.refusal import ModelRefused
+from skinaudit.classifier.refusal import ModelRefused, shown
 from skinaudit.classifier.weights import read_checkpoint, read_weights, tensors_of
 
 #: Where training code keeps weights in a checkpoint: Lightning, timm, torch tutorials, exponential averages.
@@ -18,6 +19,50 @@ CONTAINERS = frozenset(
 #: Put before every name by DataParallel, by Lightning modules, by torch.compile.
 PREFIXES = ("module.", "model.", "net.", "_orig_mod.")
 _MOST_PREFIXES = 8
+#: Places where the network may stand in a file; more only serve to take time.
+_MOST_PLACES = 50
+
+
+@dataclass(frozen=True, eq=False)
+class PlainState:
+    """The weights that were asked for: name -> tensor, the file's name, and what stood outside the prefix."""
+
+    tensors: Mapping[str, Tensor]
+    file: str
+    prefix: str = ""
+    left_out: tuple[str, ...] = ()
+
+    def ignored(self) -> tuple[str, ...]:
+        """A line for a report on the tensors that were not taken; none where all were."""
+        if not self.left_out:
+            return ()
+        count = len(self.left_out)
+        return (shown(f"{count} tensor{'s' if count > 1 else ''} outside {self.prefix}: {_few(self.left_out)}", 300),)
+
+
+def chosen_state(path: Path, key: str | None, prefix: str | None) -> PlainState:
+    """Read the weights that a user means out of a file, through the safe path alone.
+
+    Args:
+        path: safetensors, or whatever ``torch.save`` wrote.
+        key: which of several sets of weights is meant.
+        prefix: what stands before the names of those that are meant, with or without its last dot; None: all are.
+
+    Raises:
+        ModelRefused: As ``plain_state``; or nothing stands under the prefix.
+    """
+    state = plain_state(path, key)
+    if prefix is None:
+        return PlainState(state, path.name)
+    dotted = f"{prefix.rstrip('.')}."
+    taken = {name.removeprefix(dotted): value for name, value in state.items() if name.startswith(dotted)}
+    if not taken:
+        there = sorted({f"{name.partition('.')[0]}." for name in state if "." in name})
+        raise ModelRefused(
+            f"{path.name}: --weights-prefix {prefix[:100]!r}: no tensor's name begins like this. Names begin with "
+            f"{_few(there) or 'no prefix at all'}."
+        )
+    return PlainState(taken, path.name, dotted, tuple(name for name in state if not name.startswith(dotted)))
 
 
 def plain_state(path: Path, key: str | None = None) -> dict[str, Tensor]:
@@ -96,6 +141,45 @@ def without_prefixes(state: Mapping[str, Tensor], own: Collection[str]) -> dict[
     return {short: state[name] for short, name in names.items()}
 
 
+def fitting_prefixes(state: Mapping[str, Tensor], own: Collection[str]) -> list[str]:
+    """Prefixes in a file under which all of the network's names stand, and no others.
+
+    Args:
+        state: name -> tensor.
+        own: the network's names.
+    """
+    longest = max(own, key=len, default="")
+    places = [name.removesuffix(longest) for name in state if longest and name.endswith(f".{longest}")]
+    if len(places) > _MOST_PLACES:
+        return []
+    return [
+        place for place in places if {name.removeprefix(place) for name in state if name.startswith(place)} == set(own)
+    ]
+
+
+def refuse_prefixed(state: PlainState, own: Collection[str]) -> None:
+    """Refuse weights that would fit if a prefix were named, with the option that names it.
+
+    Raises:
+        ModelRefused: They would.
+    """
+    found = fitting_prefixes(state.tensors, own)
+    if not found:
+        return
+    options = [f"{state.prefix}{place}" for place in found]
+    others = [name for name in state.tensors if not name.startswith(tuple(found))]
+    beside = f", beside {_few(others)}" if others else ""
+    if len(found) == 1:
+        raise ModelRefused(
+            f"{state.file}: the network's tensors stand there under {options[0]!r}{beside}. To take only those, give "
+            f"--weights-prefix {options[0]}"
+        )
+    raise ModelRefused(
+        f"{state.file}: the network's tensors stand there {len(found)} times, under {_few(options)}{beside}. Choose "
+        f"with --weights-prefix, for instance --weights-prefix {options[0]}"
+    )
+
+
 def misfit_hints(state: Mapping[str, Tensor], own: Mapping[str, Tensor], classes: int) -> list[str]:
     """Likely reasons why weights do not belong to a network, in words.
 
@@ -117,8 +201,11 @@ def misfit_hints(state: Mapping[str, Tensor], own: Mapping[str, Tensor], classes
         prefix = _hidden_prefix(state, own)
         if prefix:
             others = [name for name in state if not name.startswith(prefix)]
-            beside = f"; beside them stands {_few(others)}" if others else ""
-            hints.append(f"the network's names stand there behind {prefix!r}{beside}: save only those, without it")
+            beside = f" (beside it stands {_few(others)})" if others else ""
+            hints.append(
+                f"what stands there behind {prefix!r} is nearly the network, but not it exactly{beside}: is it another "
+                "version of it, or do parts of it stand elsewhere?"
+            )
         else:
             hints.append("hardly any name is the network's: is it another network, or the same one of another library?")
     return hints

@@ -55,7 +55,7 @@ def stated_preprocess(source: ModelSource, timm_name: str | None = None) -> Stat
             f"{source.name}: does not say how an image becomes the network's input. Give {' and '.join(absent)}, for "
             "instance --size 224 --mean imagenet --std imagenet, or none for pixels in [0,1]."
         )
-    _check(size, mean, std)
+    _check(source, size, mean, std)
     transforms = upright_transforms(size, mean, std)
     told = (f"{', '.join(assumed)}: not stated, taken from timm's settings of {timm_name}",) if assumed else ()
     return Stated(size, mean, std, transforms, read_preprocess(transforms), told)
@@ -96,13 +96,25 @@ def _published(name: str) -> PretrainedCfg | None:
         return None
 
 
-def _check(size: tuple[int, int], mean: Triple, std: Triple) -> None:
+def _check(source: ModelSource, size: tuple[int, int], mean: Triple, std: Triple) -> None:
     if not all(1 <= side <= MAX_SIDE for side in size):
         raise ModelRefused(f"--size {size[0]}x{size[1]}: sides from 1 to {MAX_SIDE} pixels are accepted.")
-    if not all(-1000 <= value <= 1000 for value in mean) or not all(0 < value <= 1000 for value in std):
-        raise ModelRefused(
-            f"--mean {_shown(mean)} --std {_shown(std)}: three finite numbers each, std above 0, for pixels in [0,1]."
-        )
+    if all(0 <= value <= 1 for value in mean) and all(0 < value <= 1 for value in std):
+        return
+    raise ModelRefused(
+        f"--mean {_shown(mean)} --std {_shown(std)}: these are of pixels in [0,1], so each mean lies from 0 to 1, each "
+        f"std above 0 and at most 1.{_divided(source)}"
+    )
+
+
+def _divided(source: ModelSource) -> str:
+    """What to write instead of numbers that look like those of pixels from 0 to 255."""
+    given = {name: values for name, values in (("--mean", source.mean), ("--std", source.std)) if values is not None}
+    numbers = [value for values in given.values() for value in values]
+    if max(numbers, default=0) <= 1 or not all(0 <= value <= 255 for value in numbers) or 0 in (source.std or ()):
+        return ""
+    instead = " ".join(f"{name} {','.join(f'{value / 255:.4g}' for value in values)}" for name, values in given.items())
+    return f" If yours are of pixels from 0 to 255, divide them by 255: {instead}"
 
 
 def _triple(values: tuple[float, ...]) -> Triple:

@@ -36,10 +36,11 @@ def open_archive(source: ModelSource, path: Path, kind: CodeArchive) -> tuple[De
             f"{source.name}: is a {kind}, and loading it runs the program in it. {_WHAT_THEN}; else save the "
             "state_dict alone and name the network with --network."
         )
-    if source.network is not None or source.weights_key is not None or source.weights is not None:
+    told = (source.network, source.weights_key, source.weights_prefix, source.weights)
+    if any(one is not None for one in told):
         raise ModelRefused(
-            f"{source.name}: is a {kind}, which brings its network and weights; leave out --network, --weights-key and "
-            "--weights."
+            f"{source.name}: is a {kind}, which brings its network and weights; leave out --network, --weights-key, "
+            "--weights-prefix and --weights."
         )
     stated_classes(source)
     stated = stated_preprocess(source)
@@ -82,11 +83,12 @@ def open_factory(source: ModelSource) -> tuple[Description, nn.Module]:
         if not isinstance(network, nn.Module):
             raise ModelRefused(f"gave a {type(network).__name__}, not a torch.nn.Module.")
         _check_tensors(network, source)
+    ignored: tuple[str, ...] = ()
     if source.weights is not None and not takes_path:
-        fit_plain(network, source.weights, source.weights_key, len(classes))
-    elif source.weights_key is not None:
-        raise ModelRefused(f"{source.name}: reads its weights itself; leave out --weights-key.")
-    return describe(source, "Python function", type(network).__name__, stated, code), network
+        ignored = fit_plain(network, source.weights, source, len(classes))
+    elif source.weights_key is not None or source.weights_prefix is not None:
+        raise ModelRefused(f"{source.name}: reads its weights itself; leave out --weights-key and --weights-prefix.")
+    return describe(source, "Python function", type(network).__name__, stated, code, ignored), network
 
 
 def _find(name: str) -> tuple[Callable[..., object], Path]:

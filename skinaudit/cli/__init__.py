@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from skinaudit import __version__
-from skinaudit.cli import audit, calibrate, explain, models, models_check, predict, report
+from skinaudit.cli import audit, calibrate, explain, fit_rts, models, models_check, models_networks, predict, report
 from skinaudit.cli.errors import drop_closed_output, say_failure
 from skinaudit.cli.exit_codes import ExitCode, table
 
@@ -33,6 +33,7 @@ app.command("explain", help=explain.HELP, short_help="Draw the maps beside diagn
 app.command("calibrate", help=calibrate.HELP, short_help="Measure how far maps move when nothing is wrong.")(
     calibrate.calibrate
 )
+app.command("fit-rts", help=fit_rts.HELP, short_help="Fit the network that draws RTS maps.")(fit_rts.fit_rts)
 app.command("report", help=report.HELP, short_help="Write the report of a finished run again.")(report.report)
 models_app = typer.Typer(
     help=models.HELP, rich_markup_mode=None, invoke_without_command=True, context_settings=_SETTINGS
@@ -44,6 +45,9 @@ models_app.command("import", help=models.IMPORT_HELP, short_help="Make a bundle 
 )
 models_app.command("check", help=models_check.HELP, short_help="Look whether a model can be audited at all.")(
     models_check.check_model
+)
+models_app.command("networks", help=models_networks.HELP, short_help="List the networks that --network can name.")(
+    models_networks.list_networks
 )
 app.add_typer(models_app, name="models")
 

@@ -31,9 +31,11 @@ def _preset_lines() -> str:
     for preset, budget in PRESETS.items():
         images = "all images" if budget.images is None else f"at most {budget.images} images"
         stop = "stops early" if budget.early_stop else "never stops early"
+        masked = "all" if budget.mask_images is None else f"{budget.mask_images} of them"
         rows.append(
-            f"  {preset.value:<9} {images}; steps: PGD {budget.pgd_steps}, CAM {budget.cam_steps}, GRAD "
-            f"{budget.grad_steps}; {stop}; noise drawn {budget.controls}x"
+            f"  {preset.value:<9} {images} (MASK: {masked}); {stop}; noise drawn {budget.controls}x;\n"
+            f"            steps: PGD {budget.pgd_steps}, CAM {budget.cam_steps}, GRAD {budget.grad_steps}, "
+            f"RTS {budget.rts_steps}, MASK {budget.mask_steps}"
         )
     return "\n".join(rows)
 
@@ -75,7 +77,8 @@ def audit(
         typer.Option("--out", metavar="RUN", help="Run directory. Default: skinaudit-runs/<MODEL>-<IMAGES>."),
     ] = None,
     labels: options.LabelsOption = None,
-    interpreters: options.InterpretersOption = "cam,grad",
+    subgroup: options.SubgroupOption = None,
+    interpreters: options.InterpretersOption = options.DEFAULT_INTERPRETERS,
     epsilon: Annotated[
         str, typer.Option("--epsilon", metavar="RADIUS", help="Largest change of a pixel: 1/255 to 64/255, or decimal.")
     ] = "8/255",
@@ -88,6 +91,16 @@ def audit(
     preset: Annotated[
         Preset, typer.Option("--preset", metavar="PRESET", help="How much work: quick, standard or thorough.")
     ] = Preset.STANDARD,
+    mask_images: Annotated[
+        int | None,
+        typer.Option(
+            "--mask-images",
+            metavar="N",
+            min=1,
+            help="Most images that MASK is asked about: one of its maps costs 300 passes of the network. Default: as "
+            "the preset has it.",
+        ),
+    ] = None,
     device: options.DeviceOption = Device.AUTO,
     batch_size: options.BatchOption = options.DEFAULT_BATCH,
     threads: options.ThreadsOption = None,
@@ -112,7 +125,7 @@ def audit(
             interpreters=names,
             threat=threat,
             preset=preset,
-            budget=PRESETS[preset],
+            budget=options.read_budget(preset, mask_images),
             batch_size=batch_size,
             seed=seed,
             device=choose_device(device),
@@ -123,7 +136,8 @@ def audit(
         )
         found = options.find_model(model)
         folder = out or options.default_run_folder(found, images)
-        request = AuditRequest(found, images, options.labels_for(images, labels, console), config, id_key)
+        truth = options.labels_for(images, labels, console)
+        request = AuditRequest(found, images, truth, config, id_key, options.read_subgroups(subgroup))
         again = shlex.join(("skinaudit", *context.obj)) if isinstance(context.obj, tuple) else "the same command"
         _show(console, _run(request, folder, console, again))
 
@@ -193,6 +207,7 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
         *(("Checks", line) for line in _check_lines(header)),
         ("Images", f"{header.images_found} found, {len(prepared.chosen)} to be attacked"),
         *(("", f"{count} not attacked, {why}") for why, count in sorted(left_out.items())),
+        *((("Subgroups", ", ".join(header.subgroups)),) if header.subgroups else ()),
         ("Attack", f"epsilon {epsilon_text(config.threat.epsilon)}, target {config.threat.target}, {config.preset}"),
         ("Maps", f"{', '.join(config.interpreters)}; drift limits: {header.threshold_origin}"),
         ("Run", f"{folder} on {config.device}, {config.threads} threads, batches of {config.batch_size}"),

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 #: Width of a table when nobody looks at it through a window: nothing is folded.
 _WIDE = 250
+#: Room for the mark before a block, and the fewest columns that words are folded to.
+_MARGIN, _NARROW = 8, 40
 
 
 def printable(text: str) -> str:
@@ -77,6 +81,21 @@ class Console:
     def pairs(self, rows: Sequence[tuple[str, str]]) -> None:
         """Names and what stands behind them."""
         self.table((), rows)
+
+    def block(self, mark: str, title: str, paragraphs: Sequence[str]) -> None:
+        """A mark, a title behind it, and paragraphs below, folded to the width of the window.
+
+        Where there is no window, the environment variable COLUMNS may say how wide it would be.
+        """
+        margin = " " * _MARGIN
+        width = max(_NARROW, shutil.get_terminal_size((_WIDE, 24)).columns)
+        head = f"{printable(mark):<{_MARGIN}}{printable(title)}"
+        lines = [head if not self.interactive else typer.style(head, bold=True)]
+        for paragraph in paragraphs:
+            lines += textwrap.wrap(
+                printable(paragraph), width, initial_indent=margin, subsequent_indent=margin, break_on_hyphens=False
+            )
+        typer.echo("\n".join(lines), err=self.as_json)
 
     def table(self, heads: Sequence[str], rows: Sequence[Sequence[str]], *, gaps: Sequence[int] = ()) -> None:
         """A table; ``gaps`` are the rows before which a line stays empty."""

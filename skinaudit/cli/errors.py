@@ -136,6 +136,8 @@ def _code(error: Exception) -> ExitCode | None:
     from skinaudit.images.identity import IdentityError
     from skinaudit.images.refusal import ImageRefused
     from skinaudit.interpreters.base import InterpreterUnavailable
+    from skinaudit.interpreters.rts_checkpoint import CheckpointRefused
+    from skinaudit.interpreters.rts_fit import FitError
 
     if isinstance(error, CommandFailed):
         return error.code
@@ -151,6 +153,8 @@ def _code(error: Exception) -> ExitCode | None:
         (IdentityError, ExitCode.INPUT_UNUSABLE),
         (ThresholdsError, ExitCode.INPUT_UNUSABLE),
         (CalibrationError, ExitCode.INPUT_UNUSABLE),
+        (FitError, ExitCode.INPUT_UNUSABLE),
+        (CheckpointRefused, ExitCode.RUN_REFUSED),
         (NothingToAudit, ExitCode.INPUT_UNUSABLE),
         (OSError, ExitCode.INPUT_UNUSABLE),
     )

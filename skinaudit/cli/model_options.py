@@ -86,6 +86,14 @@ def read_source(
         str | None,
         typer.Option("--weights-key", metavar="NAME", help="Which weights, in a file with several: ema, for instance."),
     ] = None,
+    weights_prefix: Annotated[
+        str | None,
+        typer.Option(
+            "--weights-prefix",
+            metavar="PREFIX",
+            help="Take only the tensors under PREFIX, as model. of a Lightning checkpoint that holds a loss as well.",
+        ),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option("--weights", metavar="FILE", help="Weights for a Python function's network.")
     ] = None,
@@ -105,6 +113,7 @@ def read_source(
         factory=model if is_function else None,
         network=network,
         weights_key=weights_key,
+        weights_prefix=weights_prefix,
         classes=_names(classes) if classes is not None else (),
         malignant=None if malignant is None else () if malignant.strip().lower() == "none" else _names(malignant),
         mean=_statistic(mean or _word(std), 0, "--mean"),

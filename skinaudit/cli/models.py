@@ -167,7 +167,7 @@ def _card_rows(card: ModelFacts, thresholds: dict[str, DriftThreshold]) -> list[
         for name, row in thresholds.items()
     ]
     return [
-        ("Model", f"{card.name} {card.version}"),
+        ("Model", f"{card.name}, version {card.version}"),
         ("Kind", card.kind),
         ("Licence", card.licence),
         ("Network", card.network),

@@ -81,10 +81,10 @@ def check_model(
 def _show(console: Console, found: tuple[Finding, ...], alarms: int) -> None:
     from skinaudit.classifier.finding import TITLES
 
-    heads = ("Check", "Result", "What was seen", "What it means for an audit", "What the tool does, and what to do")
-    rows = [(TITLES[one.check], _RESULTS[one.level], one.evidence, one.meaning, one.consequence) for one in found]
-    console.table(heads, rows, gaps=range(1, len(rows)))
-    console.say()
+    for one in found:
+        more = [] if one.level == "ok" else [f"For an audit: {one.meaning}", f"What follows: {one.consequence}"]
+        console.block(_RESULTS[one.level], TITLES[one.check], [one.evidence, *more])
+        console.say()
     if alarms:
         console.say(f"{alarms} of {len(found)} checks raised an alarm: figures of an audit may mislead.")
     else:

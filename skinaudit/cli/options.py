@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from skinaudit.classifier.source import ModelSource
 from skinaudit.cli.console import Console
-from skinaudit.config import AuditConfig, Device, ThreatModel
+from skinaudit.config import PRESETS, AuditConfig, Budget, Device, Preset, ThreatModel
 
 if TYPE_CHECKING:
     import torch
@@ -35,9 +35,26 @@ LabelsOption = Annotated[
         help="CSV with the columns image,dx, or one-hot as ISIC has it. Default: labels.csv in the folder.",
     ),
 ]
-InterpretersOption = Annotated[
-    str, typer.Option("--interpreters", metavar="LIST", help="Kinds of map, with commas: cam, grad.")
+SubgroupOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--subgroup",
+        metavar="COLUMN",
+        help="Column of the label file to count results by, such as sex or age; may be given again. Default: every "
+        "column of 2 to 12 values that does not look like an identifier; none: no subgroups.",
+    ),
 ]
+InterpretersOption = Annotated[
+    str,
+    typer.Option(
+        "--interpreters",
+        metavar="LIST",
+        help="Kinds of map, with commas: cam, grad, rts, mask; also mask-fast, grad-cam, grad-cam++, layer-cam, "
+        "smooth-grad, integrated-gradients and those of installed packages.",
+    ),
+]
+#: The four families of the paper.
+DEFAULT_INTERPRETERS = ",".join(AuditConfig().interpreters)
 DeviceOption = Annotated[
     Device, typer.Option("--device", metavar="auto|cpu|cuda", help="Where the model runs; auto takes CUDA if it can.")
 ]
@@ -92,14 +109,40 @@ def read_interpreters(text: str) -> tuple[str, ...]:
     Raises:
         typer.BadParameter: none, or one that does not exist.
     """
-    from skinaudit.interpreters.base import INTERPRETERS
+    from skinaudit.interpreters.registry import kinds
 
     names = tuple(dict.fromkeys(part.strip().lower() for part in text.split(",") if part.strip()))
-    unknown = [name for name in names if name not in INTERPRETERS]
+    unknown = [name for name in names if name not in kinds()]
     if unknown or not names:
         what = f"no interpreter is called {unknown[0]!r}" if unknown else "no interpreter is named"
-        raise typer.BadParameter(f"{what}; there are {', '.join(INTERPRETERS)}", param_hint="--interpreters")
+        raise typer.BadParameter(f"{what}; there are {', '.join(kinds())}", param_hint="--interpreters")
     return names
+
+
+def read_subgroups(columns: Sequence[str] | None) -> tuple[str, ...] | None:
+    """Names of label columns, each once; empty for the word none, None where nothing was said.
+
+    >>> read_subgroups(["Sex", "sex ", "age"]), read_subgroups(["none"]), read_subgroups(None), read_subgroups([])
+    (('sex', 'age'), (), None, None)
+
+    Raises:
+        typer.BadParameter: none beside others, or an empty name.
+    """
+    from skinaudit.images.subgroups import NO_SUBGROUPS
+
+    names = tuple(dict.fromkeys(name.strip().lower() for name in columns or ()))
+    if names == (NO_SUBGROUPS,):
+        return ()
+    if NO_SUBGROUPS in names or "" in names:
+        what = f"{NO_SUBGROUPS!r} stands alone" if NO_SUBGROUPS in names else "a column's name is empty"
+        raise typer.BadParameter(what, param_hint="--subgroup")
+    return names or None
+
+
+def read_budget(preset: Preset, mask_images: int | None) -> Budget:
+    """The numbers of a preset, with what was asked for by name."""
+    asked = {} if mask_images is None else {"mask_images": mask_images}
+    return PRESETS[preset].model_copy(update=asked)
 
 
 def find_model(model: ModelSource) -> ModelSource:

@@ -6,8 +6,8 @@ import csv
 import io
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from skinaudit.images.decode import FORMATS, format_of, read_head
@@ -55,6 +55,21 @@ class FoundFile:
     reason: str | None
 
 
+@dataclass(frozen=True)
+class LabelFile:
+    """What a label file says.
+
+    Attributes:
+        labels: stem of the image -> class name as the model spells it.
+        columns: name of each further column, in lower case -> stem -> what its cell says; empty cells are left out.
+        contradictions: columns that say two things of one image -> the first row that contradicts an earlier one.
+    """
+
+    labels: dict[str, str]
+    columns: dict[str, dict[str, str]]
+    contradictions: dict[str, int] = field(default_factory=dict)
+
+
 def find_images(folder: Path) -> list[FoundFile]:
     """Find the image files of a folder and all folders below it; a single image file works as well.
 
@@ -91,18 +106,20 @@ def find_labels(folder: Path) -> Path | None:
 
 
 def read_labels(path: Path, classes: Sequence[str]) -> dict[str, str]:
-    """Read the class of each image from a CSV file.
+    """The class of each image alone; see ``read_label_file``."""
+    return read_label_file(path, classes).labels
 
-    Two forms are known: columns ``image,dx`` (others are passed over), and the one-hot form of ISIC, ``image`` and one
-    column for each class with exactly one 1.0 in a row. Case does not count in column and class names; images may carry
-    folders and an ending; a byte order mark is fine.
+
+def read_label_file(path: Path, classes: Sequence[str]) -> LabelFile:
+    """Read the class of each image from a CSV file, and what its other columns say.
+
+    Two forms are known: columns ``image,dx``, and the one-hot form of ISIC, ``image`` and one column for each class
+    with exactly one 1.0 in a row. Case does not count in column and class names; images may carry folders and an
+    ending; a byte order mark is fine.
 
     Args:
         path: the file, UTF-8, at most 64 MiB.
         classes: class names of the model.
-
-    Returns:
-        Stem of the image -> class name as the model spells it.
 
     Raises:
         LabelsError: the file cannot be read, its header is none of the two, a label is not among the classes, an image
@@ -120,7 +137,8 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, str]:
             f"{path}: header not understood; expected the columns image,dx or image and one column for each class "
             f"({', '.join(classes)}), each once"
         )
-    labels: dict[str, str] = {}
+    known = {*_IMAGE_COLUMNS, "dx", *(name.lower() for name in classes)}
+    found = LabelFile({}, {name: {} for name in named if name not in known})
     for number, row in enumerate(rows[1:], start=2):
         if not any(cell.strip() for cell in row):
             continue
@@ -128,12 +146,13 @@ def read_labels(path: Path, classes: Sequence[str]) -> dict[str, str]:
             stem, label = _read_row(row, len(header), image_column, label_of)
         except LabelsError as error:
             raise LabelsError(f"{path}: row {number}: {error}") from None
-        if labels.setdefault(stem, label) != label:
-            other = labels[stem]
+        if found.labels.setdefault(stem, label) != label:
+            other = found.labels[stem]
             raise LabelsError(f"{path}: row {number}: image {_shown(stem)} is {label} here, {other} in an earlier row")
-    if not labels:
+        _add_cells(found, stem, zip(header, row, strict=True), number)
+    if not found.labels:
         raise LabelsError(f"{path}: the label file has a header but no rows")
-    return labels
+    return found
 
 
 def _walk(folder: Path) -> Iterator[FoundFile]:
@@ -240,6 +259,14 @@ def _read_row(
     if not stem:
         raise LabelsError("no image is named")
     return stem, label_of(row)
+
+
+def _add_cells(found: LabelFile, stem: str, row: Iterable[tuple[str, str]], number: int) -> None:
+    """Keep what the further columns of one row say of an image."""
+    for name, cell in row:
+        said = " ".join(cell.split())
+        if name in found.columns and said and found.columns[name].setdefault(stem, said) != said:
+            found.contradictions.setdefault(name, number)
 
 
 def _named_label(cell: str, known: Mapping[str, str]) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import BinaryIO
 
 import numpy as np
@@ -13,6 +13,7 @@ from PIL import Image, ImageFile
 
 from skinaudit.images.colour import eight_bits, with_alpha
 from skinaudit.images.pillow_formats import open_checked, strict_pillow, upright_pixels
+from skinaudit.images.png_chunks import check_metadata, chunks, pieces
 from skinaudit.images.refusal import ImageRefused
 
 #: Colour types of IHDR.
@@ -52,11 +53,12 @@ def read_png(stream: BinaryIO, max_pixels: int) -> NDArray[np.uint8]:
         (H, W, 3) uint8, upright.
 
     Raises:
-        ImageRefused: too large, an animation, truncated or damaged.
+        ImageRefused: too large, metadata as well, an animation, truncated or damaged.
     """
     with strict_pillow("PNG"):
         stream.seek(16)
         width, height, depth, colour, interlaced = struct.unpack(">IIBBxxB", stream.read(13))
+        check_metadata(stream)  # before Pillow, which reads all of it on opening
         with open_checked(stream, "PNG", max_pixels) as image:
             if getattr(image, "is_animated", False):
                 raise ImageRefused("PNG: an animation, not one picture")
@@ -77,34 +79,15 @@ def _inflated_size(width: int, height: int, bits: int, interlaced: int) -> int:
 def _is_complete(stream: BinaryIO, needed: int) -> bool:
     """Are all rows there, and the end mark? Pillow leaves missing rows black, and stops before the last checksum."""
     inflater = zlib.decompressobj()
-    for kind, length in _chunks(stream):
+    for kind, length in chunks(stream):
         if kind == b"IEND":
             return needed <= 0
-        pieces = _pieces(stream, length) if kind == b"IDAT" and needed > 0 else iter(())
-        for piece in pieces:
+        for piece in pieces(stream, length) if kind == b"IDAT" and needed > 0 else ():
             rest = piece
             while rest and needed > 0:
                 needed -= len(inflater.decompress(rest, _PIECE))  # in small pieces, which are thrown away
                 rest = inflater.unconsumed_tail
     return False
-
-
-def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """(kind, length) of each chunk that the file starts, with the stream at its body."""
-    place = 8
-    stream.seek(place)
-    while len(start := stream.read(8)) == 8:
-        length = int.from_bytes(start[:4], "big")
-        yield start[4:], length
-        place += 12 + length
-        stream.seek(place)
-
-
-def _pieces(stream: BinaryIO, length: int) -> Iterator[bytes]:
-    """The next bytes of the file, a few at a time; fewer where it ends."""
-    while length > 0 and (piece := stream.read(min(length, _PIECE))):
-        length -= len(piece)
-        yield piece
 
 
 def _shallow(image: ImageFile.ImageFile, depth: int) -> Image.Image:

@@ -1,11 +1,11 @@
-"""What an interpreter is, the registry of those that exist, and how a raw map becomes a map in [0,1]."""
+"""What an interpreter is, and how a raw map becomes a map in [0,1]."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 #: Smallest range of a raw map, relative to its largest value, that still counts as a map and not as rounding.
 _FLAT = 1e-6
@@ -40,28 +40,3 @@ def min_max(maps: Tensor) -> Tensor:
     span = high - low
     floor = _FLAT * torch.maximum(low.abs(), high.abs()).detach() + torch.finfo(maps.dtype).tiny
     return torch.where(span > floor, (maps - low) / span.clamp_min(floor), torch.zeros_like(maps))
-
-
-def build_interpreter(name: str, classifier: nn.Module, probe: Tensor) -> Interpreter:
-    """The interpreter of that name for this classifier.
-
-    Args:
-        name: one of ``INTERPRETERS``.
-        classifier: pixels (N,3,H,W) in [0,1] to logits.
-        probe: one image (1,3,H,W) of the size that the classifier gets; CAM looks at the network's head with it.
-
-    Raises:
-        InterpreterUnavailable: unknown name, or the network has nothing this interpreter could use.
-    """
-    from skinaudit.interpreters.cam import Cam
-    from skinaudit.interpreters.grad import Grad
-
-    if name == "cam":
-        return Cam.for_network(classifier, probe)
-    if name == "grad":
-        return Grad(classifier)
-    raise InterpreterUnavailable(f"no interpreter is called {name!r}; there are {', '.join(INTERPRETERS)}")
-
-
-#: Names that ``--interpreters`` takes, in the order of a report.
-INTERPRETERS = ("cam", "grad")

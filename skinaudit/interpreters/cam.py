@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skinaudit.classifier.features import FeaturesUnavailable, LastFeatureMap
+from skinaudit.interpreters.activation import class_gradient
 from skinaudit.interpreters.base import InterpreterUnavailable, min_max
 
 
@@ -50,26 +51,17 @@ class Cam:
             with torch.no_grad(), LastFeatureMap() as capture:
                 self.classifier(x)
             return min_max(self._weigh(capture.features, self.weights[classes]))
-        with torch.enable_grad():
-            _, features, weights = self._grad_cam(x.detach().requires_grad_(), classes, create_graph=False)
-        return min_max(self._weigh(features, weights)).detach()
+        seen = class_gradient(self.classifier, x.detach().requires_grad_(), classes, create_graph=False)
+        return min_max(self._weigh(seen.features, seen.gradient.sum((2, 3)))).detach()
 
     def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,K) and maps (N,h,w) with a graph to x, from one forward pass."""
         if self.weights is None:
-            logits, features, weights = self._grad_cam(x, classes, create_graph=True)
-            return logits, min_max(self._weigh(features, weights))
+            seen = class_gradient(self.classifier, x, classes, create_graph=True)
+            return seen.logits, min_max(self._weigh(seen.features, seen.gradient.sum((2, 3))))
         with LastFeatureMap() as capture:
             logits = self.classifier(x)
         return logits, min_max(self._weigh(capture.features, self.weights[classes]))
-
-    def _grad_cam(self, x: Tensor, classes: Tensor, *, create_graph: bool) -> tuple[Tensor, Tensor, Tensor]:
-        with LastFeatureMap() as capture:
-            logits: Tensor = self.classifier(x)
-        features = capture.features
-        chosen = logits.gather(1, classes[:, None]).sum()
-        (gradient,) = torch.autograd.grad(chosen, features, create_graph=create_graph)
-        return logits, features, gradient.sum((2, 3))
 
     @staticmethod
     def _weigh(features: Tensor, weights: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 import torch.nn.functional as functional
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from skinaudit.interpreters.base import min_max
+from skinaudit.interpreters.gradient_map import Point
 from skinaudit.interpreters.smooth import SmoothedActivations, Smoothing
 
 
@@ -48,6 +50,23 @@ class Grad:
             (gradient,) = torch.autograd.grad(losses.sum(), leaf)
         return logits.detach(), losses.detach(), gradient
 
-    def map_of(self, gradient: Tensor) -> Tensor:
-        """The map of an input gradient (N,3,H,W), differentiable in it."""
+    @property
+    def score(self) -> Literal["loss", "logit"]:
+        """The cross entropy of the class."""
+        return "loss"
+
+    def points(self, x: Tensor, *, searching: bool) -> tuple[Point, ...]:
+        """The image alone."""
+        return (Point(),)
+
+    def gradient_at(self, pixels: Tensor, classes: Tensor) -> Tensor:
+        """∇_x CE(f(x), c) at these pixels, detached."""
+        return self.input_gradient(pixels, classes)[2]
+
+    def part(self, gradient: Tensor) -> Tensor:
+        """The gradient itself."""
+        return gradient
+
+    def map_of(self, gradient: Tensor, x: Tensor | None = None) -> Tensor:
+        """The map of an input gradient (N,3,H,W), differentiable in it; it depends on the image through that alone."""
         return min_max(functional.avg_pool2d(gradient.abs().amax(1, keepdim=True), self.pool)[:, 0])

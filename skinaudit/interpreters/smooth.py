@@ -27,10 +27,11 @@ class Smoothing:
     """Which smooth step replaces the unit step in first derivatives.
 
     ``smooth``: ½(1 + z/√(z²+τ)). ``literal``: the published two-branch form, (1 + z/√(z²+τ)) below 0 and z/√(z²+τ)
-    from 0 on. ``softplus``: the logistic function of βz.
+    from 0 on. ``softplus``: the logistic function of βz. ``exact``: the unit step itself, which alone is differentiated
+    as if it were ``smooth``: first derivatives stay what they are.
     """
 
-    kind: Literal["smooth", "literal", "softplus"] = "smooth"
+    kind: Literal["smooth", "literal", "softplus", "exact"] = "smooth"
     tau: float = 1e-4
     beta: float = 30.0
 
@@ -41,6 +42,8 @@ class Smoothing:
         ratio = z / torch.sqrt(z * z + self.tau)
         if self.kind == "smooth":
             return 0.5 * (1 + ratio)
+        if self.kind == "exact":
+            return (z > 0).to(z.dtype) + 0.5 * (ratio - ratio.detach())
         return torch.where(z < 0, 1 + ratio, ratio)
 
 

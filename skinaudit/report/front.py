@@ -9,13 +9,15 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, FrameBreak, Paragraph, Spacer, Table, TableStyle
 
+from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette, style
 from skinaudit.report.auditable import alarm_box
 from skinaudit.report.picture_rows import Panel, PictureRow, diagnosis_lines
 from skinaudit.report.pictures import Gallery
-from skinaudit.report.prose import INTERPRETER_TITLES, PURPOSE
+from skinaudit.report.prose import PURPOSE
 from skinaudit.report.results import Answer, Case, Report
 from skinaudit.report.style import BODY, BOLD, CAPTION, LABEL, LEAD, SMALL, TINY_INK, WIDTH, paragraph, text
+from skinaudit.report.tested import what_was_tested
 from skinaudit.report.wording import date_text, epsilon_text
 
 BAND_HEIGHT = 318.0
@@ -158,15 +160,15 @@ def _contents(contents: Sequence[tuple[str, str, int | None]]) -> Table:
 def summary(report: Report, gallery: Gallery) -> list[Flowable]:
     """The page that everyone reads: three answers, and the worst cases in pictures."""
     story: list[Flowable] = [paragraph(PURPOSE, LEAD), Spacer(0, 12), _answers(report.answers), Spacer(0, 10)]
-    story += [paragraph(report.enough, SMALL), Spacer(0, 6), style.subheading("Worst cases")]
+    story += [paragraph(report.enough, SMALL), Spacer(0, 6)]
     if not report.worst:
-        story.append(paragraph("No diagnosis was changed, so there is no case to show.", BODY))
+        return [*story, *what_was_tested(report.interpreters)]
+    story.append(style.subheading("Worst cases"))
     for case in report.worst:
         story += [_worst_row(report, gallery, case), Spacer(0, 9)]
-    if report.worst:
-        story.append(
-            paragraph("Amber frame: changed diagnosis, and the map that stayed. Colour bar: picture pages.", SMALL)
-        )
+    story.append(
+        paragraph("Amber frame: changed diagnosis, and the map that stayed. Colour bar: picture pages.", SMALL)
+    )
     return story
 
 
@@ -213,7 +215,7 @@ def _worst_row(report: Report, gallery: Gallery, case: Case) -> Table:
             marked=case.kind == "joint",
         ),
     ]
-    interpreter = INTERPRETER_TITLES.get(case.interpreter, case.interpreter)
+    interpreter = title_of(case.interpreter)
     words = [
         paragraph(f"{interpreter}  ·  {case.name}", LABEL, 90),
         Spacer(0, 3),

@@ -21,7 +21,7 @@ from reportlab.platypus import (
     Spacer,
 )
 
-from skinaudit.report import auditable, front, palette, sections, style
+from skinaudit.report import auditable, front, palette, sections, style, subgroups
 from skinaudit.report.findings import summarise
 from skinaudit.report.pictures import Gallery
 from skinaudit.report.results import Report
@@ -105,12 +105,13 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
         report, gallery, titles = self._report, self._gallery, self._report.header.model.class_titles
         return [
             ("Summary", True, front.summary(report, gallery)),
-            ("Threat model", True, sections.threat(report)),
+            ("Threat model", bool(report.worst), sections.threat(report)),  # else there is room on the page
             ("Object under test", True, sections.object_under_test(report)),
             (auditable.TITLE, False, auditable.auditable(report)),
             ("Data", False, sections.data(report)),
             ("Protocol and drift limits", False, sections.protocol(report)),
             *((f"Results: {row.title}", True, results(row, titles, gallery)) for row in report.interpreters),
+            *(((subgroups.TITLE, True, subgroups.subgroups(report)),) if report.subgroups else ()),
             ("Limitations and what was not tested", True, sections.limits(report)),
             ("Environment and how to recompute", False, sections.environment(report)),
         ]

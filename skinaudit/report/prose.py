@@ -4,15 +4,9 @@ from __future__ import annotations
 
 from skinaudit.audit.records import RunHeader
 from skinaudit.config import HELD_CONFIDENCE
+from skinaudit.interpreters.registry import family_of, kinds, title_of
 from skinaudit.report.wording import epsilon_text
 
-INTERPRETER_TITLES = {"cam": "CAM", "grad": "GRAD", "rts": "RTS", "mask": "MASK"}
-INTERPRETER_DESCRIPTIONS = {
-    "cam": "Class activation map: the last convolutional features, weighted by how much each speaks for the class.",
-    "grad": "Gradient saliency: how strongly each pixel moves the class score, pooled over 4 × 4 pixels.",
-    "rts": "Real-time saliency: a small network, fitted once to the classifier, that draws the mask of a class.",
-    "mask": "Meaningful perturbation: the smallest region whose removal takes the diagnosis away.",
-}
 TARGET_RULES = {
     "random": "a class drawn at random among the others",
     "least-likely": "the class that the model held least likely",
@@ -80,7 +74,7 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
 def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
     """What was decided before the first attack, as rows of (term, value)."""
     config, budget = header.config, header.config.budget
-    steps = ", ".join(f"{name.upper()} {budget.steps('adv2', name)}" for name in config.interpreters)
+    steps = ", ".join(f"{title_of(name)} {budget.steps(family_of(name))}" for name in config.interpreters)
     return (
         ("Preset", config.preset.value),
         ("Most images attacked", "all" if budget.images is None else str(budget.images)),
@@ -107,7 +101,7 @@ def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
 def limitations(header: RunHeader) -> tuple[str, ...]:
     """What this run cannot say, as plainly as what it can."""
     tested = {name.lower() for name in header.config.interpreters}
-    absent = [title for name, title in INTERPRETER_TITLES.items() if name not in tested]
+    absent = [kind.title for name, kind in kinds().items() if name not in tested]
     return (
         "A failed attack is no proof of robustness: another search, or more steps, may succeed.",
         (
@@ -118,18 +112,24 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         "Norms other than L∞, and geometric distortion, were not tested. Only this one radius was.",
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
-        *(f"{name.upper()} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
+        *(f"{title_of(name)} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
         *((_trusted_code(header.model.trusted_code),) if header.model.trusted_code else ()),
         "No detector or defence was placed before the model.",
         (
             "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "
             "tested with clinicians."
         ),
-        (
-            "The figures hold for the images audited. Other cameras, clinics, skin tones and case mixes may differ, "
-            "and subgroups were not analysed."
-        ),
+        _other_images(header),
         "The report is evidence for a risk assessment. It does not decide whether the model may be used.",
+    )
+
+
+def _other_images(header: RunHeader) -> str:
+    columns = ", ".join(header.subgroups)
+    analysed = f"only subgroups by {columns} were analysed" if columns else "subgroups were not analysed"
+    return (
+        "The figures hold for the images audited. Other cameras, clinics, skin tones and case mixes may differ, and "
+        f"{analysed}."
     )
 
 

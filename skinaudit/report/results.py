@@ -142,6 +142,18 @@ class Exclusion(Frozen):
     count: int
 
 
+class Calibration(Frozen):
+    """What confidences are worth on the clean labelled images; measured beside the model, never put into it.
+
+    ``temperature`` is None where no temperature fits best, or ``n`` < 10.
+    """
+
+    n: int
+    expected_error: float | None
+    temperature: float | None
+    text: str
+
+
 class Data(Frozen):
     """What was found, what was attacked, and why the rest was not."""
 
@@ -153,6 +165,7 @@ class Data(Frozen):
     failed_units: tuple[Exclusion, ...]
     accuracy: Rate | None
     balanced_accuracy: float | None
+    calibration: Calibration | None = None  # None without labels, and in reports of versions that did not measure it
     findings: tuple[str, ...]
 
 
@@ -163,6 +176,34 @@ class Answer(Frozen):
     figure: str
     note: str
     text: str
+
+
+class SubgroupRate(Frozen):
+    """Joint success of ADV² and of PGD against one interpreter among the images of one value."""
+
+    interpreter: str
+    title: str
+    adv2: Rate
+    pgd: Rate
+
+
+class SubgroupRow(Frozen):
+    """Images that share a value of a label column; ``value`` None: the column does not say. ``few``: n < 10."""
+
+    value: str | None
+    found: int
+    attacked: int
+    few: bool
+    rates: tuple[SubgroupRate, ...]
+
+
+class Subgroup(Frozen):
+    """Results counted by one column of the label file."""
+
+    column: str
+    rows: tuple[SubgroupRow, ...]
+    findings: tuple[str, ...]
+    warning: str  # which values have too few images to say; empty: none
 
 
 class CheckRow(Frozen):
@@ -205,6 +246,7 @@ class Report(Frozen):
     auditable: Auditability = Auditability()  # empty in reports of versions that did not ask
     data: Data
     interpreters: tuple[InterpreterResult, ...]
+    subgroups: tuple[Subgroup, ...] = ()  # empty where the labels have no such columns
     worst: tuple[Case, ...]
     threat: tuple[tuple[str, str], ...]
     limitations: tuple[str, ...]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reportlab.platypus import Flowable, KeepTogether, ListFlowable, ListItem, Spacer, Table, TableStyle
 
+from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette
 from skinaudit.report.figures import share_bar
 from skinaudit.report.prose import RECOMPUTE, protocol_rows
@@ -163,7 +164,7 @@ def _drift_limits(report: Report) -> list[Flowable]:
         )
         rows.append(
             [
-                paragraph(row.interpreter.upper(), CELL, 40),
+                paragraph(title_of(row.interpreter), CELL, 40),
                 figure_cell(f"{row.l1:.3f}", ""),
                 figure_cell(f"{row.iou20:.3f}", ""),
                 figure_cell(str(row.images), ""),

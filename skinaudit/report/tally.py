@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 
 from skinaudit.audit.records import Attack, ImageRecord, Record, RunHeader
+from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
 from skinaudit.report.results import Arm, Average, ClassCount, Exclusion, Rate
 
@@ -70,7 +71,7 @@ def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
         flipped=rate(flipped),
         kept=rate([is_kept for is_kept, _ in known]),
         kept_when_flipped=rate([is_kept for is_kept, is_flipped in known if is_flipped]),
-        joint=rate([any(bool(record.joint) for record in group) for group in groups if _all_kept(group) is not None]),
+        joint=joint_rate(groups),
         l1=average(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
         iou20=average(_means(groups, lambda record: record.to_target.iou20 if record.to_target else None)),
         original_l1=average(_means(groups, lambda record: record.original_class.l1 if record.original_class else None)),
@@ -79,6 +80,11 @@ def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
         largest_change_levels=max((record.linf_levels for record in judged), default=0),
         mean_steps=fmean(record.steps for record in judged) if judged else None,
     )
+
+
+def joint_rate(groups: Iterable[Sequence[Record]]) -> Rate:
+    """How often any draw of an image had diagnosis changed and map kept; images without a drift limit do not count."""
+    return rate([any(bool(record.joint) for record in group) for group in groups if _all_kept(group) is not None])
 
 
 def _all_kept(group: Sequence[Record]) -> bool | None:
@@ -146,7 +152,7 @@ def exclusions(images: Sequence[ImageRecord]) -> tuple[Exclusion, ...]:
 def failed_units(records: Sequence[Record]) -> tuple[Exclusion, ...]:
     """Work units that ended without a verdict, grouped by what they were and why."""
     counts = Counter(
-        (f"{ARM_TITLES[record.attack]} on {record.interpreter.upper()}", record.reason or "no reason recorded")
+        (f"{ARM_TITLES[record.attack]} on {title_of(record.interpreter)}", record.reason or "no reason recorded")
         for record in records
         if record.status == "failed"
     )

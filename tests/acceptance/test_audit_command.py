@@ -132,7 +132,16 @@ def test_a_changed_image_is_refused(
     changed = Path(shutil.copytree(photos, tmp_path / "photos"))
     shutil.copy(changed / "lesion0.png", changed / "one-more.png")
     assert main(command(bundle, changed, finished)) == 6
-    assert "the images (digest) was" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    # A copy has the pixels of another image, whose id it gets with a number behind it.
+    assert re.search(r"started differently: 1 image is new \([0-9a-f]{16}-2\)\. Give what it was started with", said)
+    (changed / "one-more.png").unlink()
+    for path in sorted(changed.rglob("lesion*.png"))[:2]:
+        path.unlink()
+    assert main(command(bundle, changed, finished)) == 6
+    said = capsys.readouterr().err
+    assert re.search(r"started differently: 2 images are missing \([0-9a-f]{16}, [0-9a-f]{16}\)\. Give", said)
+    assert "lesion" not in said.splitlines()[-1]
 
 
 def test_the_report_can_be_written_again_elsewhere(

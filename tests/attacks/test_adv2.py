@@ -32,7 +32,7 @@ def batch() -> Tensor:
 
 def goal_for(interpreter: Interpreter) -> Goal:
     """The map of another image of the batch."""
-    return Goal(TARGET, interpreter.explain(batch().roll(1, 0), TARGET).detach())
+    return Goal(TARGET, (interpreter.explain(batch().roll(1, 0), TARGET).detach(),))
 
 
 def cam(network: nn.Module) -> Cam:
@@ -44,7 +44,7 @@ def test_joint_gradient_is_that_of_the_published_sum_for_each_image(make: type[G
     network = small_network(nn.SiLU)
     interpreter = make(network)
     goal = goal_for(interpreter)
-    evaluation = MapObjective(interpreter).evaluate(batch(), WEIGHT, goal)
+    evaluation = MapObjective(interpreter).evaluate(batch(), WEIGHT, goal, ())
     for row in range(3):
         leaf = batch()[row : row + 1].requires_grad_()
         logits, maps = interpreter.differentiable(leaf, TARGET[row : row + 1])
@@ -54,18 +54,20 @@ def test_joint_gradient_is_that_of_the_published_sum_for_each_image(make: type[G
         torch.testing.assert_close(evaluation.gradient[row], gradient[0], rtol=1e-3, atol=1e-5)
         torch.testing.assert_close(evaluation.class_loss[row], class_loss.detach())
         torch.testing.assert_close(evaluation.map_loss[row], map_loss.detach())
-        torch.testing.assert_close(evaluation.map_distance[row], (maps[0] - goal.target_map[row]).abs().mean().detach())
+        torch.testing.assert_close(
+            evaluation.map_distance[row, 0], (maps[0] - goal.target_map[row]).abs().mean().detach()
+        )
         torch.testing.assert_close(evaluation.logits[row], logits[0].detach())
 
 
 def test_without_the_map_it_is_pgd() -> None:
     network = small_network()
     zero = torch.zeros(3)
-    plain = ClassObjective(network).evaluate(batch(), zero, Goal(TARGET, torch.zeros(3, 0, 0)))
+    plain = ClassObjective(network).evaluate(batch(), zero, Goal(TARGET), ())
     assert not plain.map_loss.any()
     assert not plain.map_distance.any()
     for objective in (MapObjective(cam(network)), FiniteDifferenceObjective(Grad(network))):
-        joint = objective.evaluate(batch(), zero, goal_for(objective.interpreter))
+        joint = objective.evaluate(batch(), zero, goal_for(objective.interpreter), ())
         torch.testing.assert_close(joint.gradient, plain.gradient)
         torch.testing.assert_close(joint.class_loss, plain.class_loss)
         assert (joint.map_distance > 0).all()
@@ -74,10 +76,10 @@ def test_without_the_map_it_is_pgd() -> None:
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus, nn.Tanh])
 def test_finite_difference_product_agrees_with_the_exact_one(activation: type[nn.Module]) -> None:
     grad = Grad(small_network(activation).double())
-    goal = Goal(TARGET, goal_for(Grad(small_network(activation))).target_map.double())
+    goal = Goal(TARGET, (goal_for(Grad(small_network(activation))).target_map.double(),))
     x, heavy = batch().double(), torch.full((3,), 1e4, dtype=torch.float64)
-    exact = MapObjective(grad).evaluate(x, heavy, goal)
-    estimate = FiniteDifferenceObjective(grad, delta=1e-3 / 255).evaluate(x, heavy, goal)
+    exact = MapObjective(grad).evaluate(x, heavy, goal, ())
+    estimate = FiniteDifferenceObjective(grad, delta=1e-3 / 255).evaluate(x, heavy, goal, ())
     torch.testing.assert_close(
         estimate.gradient, exact.gradient, rtol=1e-3, atol=1e-5 * float(exact.gradient.abs().max())
     )
@@ -89,8 +91,8 @@ def test_finite_difference_product_agrees_with_the_exact_one(activation: type[nn
 def test_finite_difference_at_the_step_used_points_the_same_way(activation: type[nn.Module]) -> None:
     grad = Grad(small_network(activation))
     goal, heavy = goal_for(grad), torch.full((3,), 1e4)
-    exact = MapObjective(grad).evaluate(batch(), heavy, goal).gradient.flatten(1)
-    estimate = FiniteDifferenceObjective(grad).evaluate(batch(), heavy, goal).gradient.flatten(1)
+    exact = MapObjective(grad).evaluate(batch(), heavy, goal, ()).gradient.flatten(1)
+    estimate = FiniteDifferenceObjective(grad).evaluate(batch(), heavy, goal, ()).gradient.flatten(1)
     assert (functional.cosine_similarity(exact, estimate) > 0.99).all()
     torch.testing.assert_close(estimate.norm(dim=1), exact.norm(dim=1), rtol=0.05, atol=0)
 
@@ -112,10 +114,10 @@ def test_a_row_without_gradient_has_a_product_of_zero_and_does_not_disturb_other
     x = batch()
     x[1] = 0.99
     objective, goal = FiniteDifferenceObjective(grad), goal_for(grad)
-    evaluation = objective.evaluate(x, torch.full((3,), 5.0), goal)
+    evaluation = objective.evaluate(x, torch.full((3,), 5.0), goal, ())
     assert evaluation.gradient.isfinite().all()
     assert not evaluation.gradient[1].any()
-    usual = objective.evaluate(batch(), torch.full((3,), 5.0), goal)
+    usual = objective.evaluate(batch(), torch.full((3,), 5.0), goal, ())
     assert torch.equal(evaluation.gradient[0], usual.gradient[0])
 
 
@@ -136,9 +138,9 @@ def test_a_row_still_without_weight_does_not_feel_a_product_that_is_not_finite()
     x = batch().clamp(min=0.2)
     x[0, 0, 0, 0] = 1e-5
     goal = goal_for(Grad(small_network()))
-    alone = objective.evaluate(x, torch.tensor([0.0, 0.0, 0.0]), goal)
-    beside = objective.evaluate(x, torch.tensor([0.0, 1.0, 0.0]), goal)
-    assert objective.evaluate(x, torch.tensor([1.0, 1.0, 0.0]), goal).gradient[0].isnan().any()
+    alone = objective.evaluate(x, torch.tensor([0.0, 0.0, 0.0]), goal, ())
+    beside = objective.evaluate(x, torch.tensor([0.0, 1.0, 0.0]), goal, ())
+    assert objective.evaluate(x, torch.tensor([1.0, 1.0, 0.0]), goal, ()).gradient[0].isnan().any()
     assert alone.gradient.isfinite().all()
     assert torch.equal(alone.gradient[0], beside.gradient[0])
 
@@ -163,7 +165,7 @@ def cases() -> list[Case]:
 def test_evaluation_leaves_nothing_behind(case: Case) -> None:
     x = batch()
     interpreter: Interpreter = cam(small_network()) if case.name == "cam" else Grad(small_network())
-    evaluation = case.objective.evaluate(x, WEIGHT, goal_for(interpreter))
+    evaluation = case.objective.evaluate(x, WEIGHT, goal_for(interpreter), ())
     for quantity in ("gradient", "class_loss", "map_loss", "map_distance", "logits"):
         value = getattr(evaluation, quantity)
         assert not value.requires_grad

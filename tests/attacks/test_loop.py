@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from skinaudit.attacks.adv2 import ClassObjective, FiniteDifferenceObjective, MapObjective, Objective
 from skinaudit.attacks.judge import Judge, Question
-from skinaudit.attacks.loop import CANDIDATES, Loop, LoopSettings, Outcome, Task
+from skinaudit.attacks.loop import CANDIDATES, Loop, LoopSettings, MapGoal, Outcome, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.config import HELD_CONFIDENCE
 from skinaudit.interpreters.base import Interpreter
@@ -41,9 +41,14 @@ class Attack:
         pixels = images(count)
         x = pixels.float() / 255
         source = self.network(x).argmax(1)
-        maps = [None] * count if self.interpreter is None else list(self.interpreter.explain(x, source))
+        maps = None if self.interpreter is None else list(self.interpreter.explain(x, source))
         return [
-            Task(str(i), pixels[i], int(source[i] + 1) % 3, maps[i], near_enough=near_enough[i % len(near_enough)])
+            Task(
+                str(i),
+                pixels[i],
+                int(source[i] + 1) % 3,
+                () if maps is None else (MapGoal(maps[i], near_enough=near_enough[i % len(near_enough)]),),
+            )
             for i in range(count)
         ]
 
@@ -107,7 +112,7 @@ def drift(attack: Attack, tasks: Sequence[Task], outcomes: dict[str, Outcome]) -
     assert attack.interpreter is not None
     x = torch.stack([outcomes[task.key].candidates[0] for task in tasks]).float() / 255
     maps = attack.interpreter.explain(x, torch.tensor([task.target_class for task in tasks]))
-    wanted = torch.stack([task.target_map for task in tasks if task.target_map is not None])
+    wanted = torch.stack([task.maps[0].target for task in tasks])
     return float((maps - wanted).abs().mean())
 
 
@@ -145,14 +150,14 @@ def plain_search(attack: Attack, task: Task, settings: LoopSettings) -> list[tup
     for step in range(settings.steps):
         pixels = ((x0 + z).clamp(0, 1) * 255).round()
         leaf = (pixels / 255).requires_grad_()
-        if attack.interpreter is None or task.target_map is None:
+        if attack.interpreter is None:
             logits, distance = attack.network(leaf), None
             total = functional.cross_entropy(logits, label)
         else:
             logits, maps = attack.interpreter.differentiable(leaf, label)
-            distance = float((maps.detach() - task.target_map).abs().mean())
+            distance = float((maps.detach() - task.maps[0].target).abs().mean())
             factor = weight if step >= settings.warm_steps else 0.0
-            total = functional.cross_entropy(logits, label) + factor * (maps - task.target_map).square().mean()
+            total = functional.cross_entropy(logits, label) + factor * (maps - task.maps[0].target).square().mean()
         (gradient,) = torch.autograd.grad(total, leaf)
         loss = float(functional.cross_entropy(logits.detach(), label))
         held = math.exp(-loss) >= HELD_CONFIDENCE
@@ -273,8 +278,8 @@ def ranks(attack: Attack, task: Task, candidates: Tensor) -> list[float]:
     held = (-loss).exp() >= HELD_CONFIDENCE
     group = torch.where(held, 0, torch.where(logits.argmax(1) == label, 1, 2))
     wanted = loss
-    if attack.interpreter is not None and task.target_map is not None:
-        wanted = (attack.interpreter.explain(x, label) - task.target_map).abs().mean((1, 2))
+    if attack.interpreter is not None:
+        wanted = (attack.interpreter.explain(x, label) - task.maps[0].target).abs().mean((1, 2))
     return (group * 1000 + torch.where(held, wanted, loss)).tolist()
 
 
@@ -406,9 +411,9 @@ def test_nan_neither_crashes_nor_spreads_nor_leaves_the_ball(name: str) -> None:
     }
     attack = Attack(network, *objectives[name])
     good = attack.tasks(2)
-    target_map = None if good[0].target_map is None else torch.zeros_like(good[0].target_map)
-    bright = Task("bright", torch.full((3, 33, 35), 250, dtype=torch.uint8), 1, target_map)
-    black = Task("black", torch.zeros(3, 33, 35, dtype=torch.uint8), 1, target_map)
+    blank = tuple(MapGoal(torch.zeros_like(one.target)) for one in good[0].maps)
+    bright = Task("bright", torch.full((3, 33, 35), 250, dtype=torch.uint8), 1, blank)
+    black = Task("black", torch.zeros(3, 33, 35, dtype=torch.uint8), 1, blank)
     outcomes = run(attack, [bright, good[0], black, good[1]])
     expected = run(attack, good)
     assert all(same(outcomes[task.key], expected[task.key]) for task in good)
@@ -443,9 +448,9 @@ def test_a_pixel_without_gradient_does_not_stop_the_others() -> None:
 # --- settings ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("interpreter", ["cam", "grad", None])
-def test_settings_of_an_attack_carry_the_budget(interpreter: str | None) -> None:
-    settings = LoopSettings.for_attack(interpreter, steps=33, warm_steps=7, early_stop=True)
+@pytest.mark.parametrize("family", ["activation", "gradient", "learned", "perturbation", None])
+def test_settings_of_an_attack_carry_the_budget(family: str | None) -> None:
+    settings = LoopSettings.for_attack(family, steps=33, warm_steps=7, early_stop=True)
     assert (settings.steps, settings.warm_steps, settings.early_stop) == (33, 7, True)
     assert 0 < settings.last_step < settings.first_step
     assert settings.weight > 0

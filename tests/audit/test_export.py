@@ -60,5 +60,14 @@ def test_negative_zero_is_zero() -> None:
     assert table(record(image_ssim=-0.0))[0]["image_ssim"] == "0"
 
 
+def test_subgroups_are_columns_behind_the_others_and_defused_as_well() -> None:
+    rows = [record(), record(unit_id="u2", image_id="img2"), record(unit_id="u3", image_id="img3")]
+    said = {"img1": {"sex": "f", "site": "=cmd()"}, "img2": {"sex": "m"}}
+    text = results_table(rows, CLASSES, ("site", "sex"), said)
+    assert text.splitlines()[0] == ",".join([*COLUMNS, "subgroup_site", "subgroup_sex"])
+    found = [(row["subgroup_site"], row["subgroup_sex"]) for row in csv.DictReader(io.StringIO(text))]
+    assert found == [("'=cmd()", "f"), ("", "m"), ("", "")]
+
+
 def test_no_records_give_the_header_line_alone() -> None:
     assert results_table([], CLASSES) == ",".join(COLUMNS) + "\n"

@@ -14,6 +14,7 @@ from skinaudit.audit.survey import read_again, survey
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
 from skinaudit.classifier.source import ModelSource
 from skinaudit.config import AuditConfig, ThreatModel
+from skinaudit.images.folder import LabelsError
 from skinaudit.images.refusal import ImageRefused
 from tests.audit.tiny_audit import DIRECT, Deleting, Listener, photograph, request
 from tests.bundles import make_bundle
@@ -142,6 +143,58 @@ def test_other_labels_are_other_runs(folder: Path) -> None:
     asked.labels.write_text("\n".join(rows[:-1]) + "\n")
     after = prepare(asked, DIRECT, Listener()).header
     assert any("labels" in text for text in differences(before.model_dump(mode="json"), after.model_dump(mode="json")))
+
+
+def with_columns(labels: Path, *columns: tuple[str, list[str]]) -> None:
+    """Add columns to a label file, their values in turn."""
+    head, *rows = labels.read_text().splitlines()
+    lines = [",".join([head, *(name for name, _ in columns)])]
+    lines += [
+        ",".join([row, *(values[place % len(values)] for _, values in columns)]) for place, row in enumerate(rows)
+    ]
+    labels.write_text("\n".join(lines) + "\n")
+
+
+def test_columns_of_the_label_file_become_subgroups_and_what_is_left_out_is_said(folder: Path) -> None:
+    asked = request(folder / "subgroups")
+    assert asked.labels is not None
+    plain = prepare(asked, DIRECT, Listener()).header
+    assert (plain.subgroups, "--subgroup" in plain.command) == ((), False)
+    with_columns(asked.labels, ("sex", ["f", "m"]), ("age", ["41", "45", "58"]), ("patient_id", ["p1", "p2"]))
+    listener = Listener()
+    found = prepare(asked, DIRECT, listener)
+    assert found.header.subgroups == ("sex", "age")
+    assert "--labels LABELS --subgroup sex --subgroup age " in found.header.command
+    assert any("patient_id: its name is one of identifiers" in text for text in listener.said)
+    values = {one.file_name: one.subgroups for one in found.specimens}
+    assert values["photo_02.png"] == {"sex": "f", "age": "50-59"}
+    assert found.header.labels_digest != plain.labels_digest
+    none = prepare(replace(asked, subgroups=()), DIRECT, Listener()).header
+    assert (none.subgroups, none.labels_digest) == ((), plain.labels_digest)
+    assert "--subgroup none " in none.command
+
+
+def test_other_values_of_a_subgroup_are_another_run(folder: Path) -> None:
+    asked = replace(request(folder / "values"), subgroups=("sex",))
+    assert asked.labels is not None
+    with_columns(asked.labels, ("sex", ["f", "m"]))
+    before = prepare(asked, DIRECT, Listener()).header.model_dump(mode="json")
+    asked.labels.write_text(asked.labels.read_text().replace(",f\n", ",m\n", 1))
+    after = prepare(asked, DIRECT, Listener()).header.model_dump(mode="json")
+    assert [phrase.partition(" was")[0] for phrase in differences(before, after)] == ["the labels (digest)"]
+
+
+def test_subgroups_that_cannot_be_had_are_refused(folder: Path) -> None:
+    asked = request(folder / "no-subgroups")
+    with pytest.raises(LabelsError, match=r"labels\.csv: the label file has no column 'sex'"):
+        prepare(replace(asked, subgroups=("sex",)), DIRECT, Listener())
+    with pytest.raises(LabelsError, match="there is none; give --labels"):
+        prepare(replace(asked, subgroups=("sex",), labels=None), DIRECT, Listener())
+
+
+def test_the_recorded_command_can_be_pasted_whatever_a_column_is_called() -> None:
+    text = command(AuditConfig(), labels=True, id_key=False, subgroups=("age (years)", "x; rm -r y"))
+    assert "--subgroup 'age (years)' --subgroup 'x; rm -r y' " in text
 
 
 def test_the_recorded_command_gives_the_same_epsilon() -> None:

@@ -94,5 +94,5 @@ def request(folder: Path, *, count: int = 10, budget: Budget = BUDGET, labels: b
     named = write_labels(bundle, images) if labels else None
     (folder / "images" / "broken.png").write_bytes(images[0].read_bytes()[:60])
     (folder / "images" / "same_again.png").write_bytes(images[0].read_bytes())
-    config = AuditConfig(preset=Preset.QUICK, budget=budget, batch_size=4, threads=1)
+    config = AuditConfig(interpreters=("cam", "grad"), preset=Preset.QUICK, budget=budget, batch_size=4, threads=1)
     return AuditRequest(ModelSource(bundle), folder / "images", named, config, folder / "key")

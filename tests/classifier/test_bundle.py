@@ -165,6 +165,8 @@ def test_a_symbolic_link_anywhere_is_refused(inside: str, tmp_path: Path) -> Non
         (metadata_with({"0": "mel", "1": "n\nv"}), "at least two different"),
         (metadata_with({"0": "mel", "1": "nv"}, malignant=["bcc"]), "skinaudit.malignant must list class names"),
         (metadata_with({"0": "mel", "1": "nv"}, malignant="mel"), "skinaudit.malignant must list class names"),
+        (metadata_with({"0": "mel", "1": "nv"}, assumed="size"), "skinaudit.assumed must be a list of sentences"),
+        (metadata_with({"0": "mel", "1": "nv"}, assumed=["size", 3]), "skinaudit.assumed must be a list of sentences"),
     ],
 )
 def test_metadata_without_usable_classes_is_refused(metadata: dict[str, Value], message: str, tmp_path: Path) -> None:
@@ -172,6 +174,19 @@ def test_metadata_without_usable_classes_is_refused(metadata: dict[str, Value], 
     (path / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
     with pytest.raises(ModelRefused, match=message):
         read_bundle(path)
+
+
+def test_what_was_assumed_when_a_bundle_was_made_or_is_now_is_told(tmp_path: Path) -> None:
+    path, classes = make_bundle(tmp_path / "tiny"), {"0": "mel", "1": "nv"}
+    guessed = "malignant: mel: not stated, taken from the names of the classes"
+    for metadata, assumed in (
+        (metadata_with(dict(classes), malignant=["mel"]), ()),
+        (metadata_with(dict(classes)), (guessed,)),
+        (metadata_with(dict(classes), malignant=["mel"], assumed=["size\x1b[2J"]), (r"size\x1b[2J",)),
+        (metadata_with(dict(classes), assumed=["size"] * 300), (*["size"] * 200, "and 100 more", guessed)),
+    ):
+        (path / "configs" / "metadata.json").write_text(json.dumps(metadata), encoding="utf-8")
+        assert read_bundle(path).assumed == assumed
 
 
 def test_malignancy_comes_from_the_metadata_or_from_known_names(tmp_path: Path) -> None:

@@ -9,7 +9,8 @@ from torch import nn
 
 from skinaudit.classifier.compiled import ExportedNetwork, ScriptedNetwork
 from skinaudit.classifier.refusal import ModelRefused
-from skinaudit.interpreters.base import InterpreterUnavailable, build_interpreter
+from skinaudit.interpreters.base import InterpreterUnavailable
+from skinaudit.interpreters.registry import build_interpreter
 from tests.plain_models import exported, scripted
 from tests.small_networks import small_network
 

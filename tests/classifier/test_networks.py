@@ -98,6 +98,33 @@ def test_a_target_off_the_list_is_refused(target: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("target", "arguments", "nearest"),
+    [
+        ("torchvision.models.densnet121", {}, "torchvision:densenet121"),
+        ("torchvision.models.ResNet50", {}, "torchvision:resnet50"),
+        ("torchvision.models.efficientnet_lite0", {}, "timm:efficientnet_lite0"),
+        ("monai.networks.nets.Densenet122", {}, "monai:DenseNet121"),
+        ("timm.create_model", {"model_name": "resnet-50"}, "timm:resnet50"),
+    ],
+)
+def test_an_unknown_network_is_refused_with_the_nearest_names_and_not_with_all(
+    target: str, arguments: dict[str, Value], nearest: str
+) -> None:
+    with pytest.raises(ModelRefused) as caught:
+        build_network(target, arguments)
+    message = str(caught.value)
+    assert f"Nearest are {nearest}," in message
+    assert "All of them: skinaudit models networks" in message
+    assert len(message) < 350
+
+
+def test_where_nothing_is_near_nothing_is_offered() -> None:
+    with pytest.raises(ModelRefused) as caught:
+        build_network("os.system", {})
+    assert str(caught.value).endswith("is not on the list of networks. All of them: skinaudit models networks")
+
+
+@pytest.mark.parametrize(
     ("target", "arguments", "message"),
     [
         ("densenet121", {**TINY, "pretrained": True}, "pretrained=True asks for pre-trained weights"),

@@ -99,3 +99,39 @@ def test_what_was_not_said_or_does_not_fit_is_one_line(
 ) -> None:
     with pytest.raises(ModelRefused, match=problem):
         load_classifier(plain_source(tiny_weights(tmp_path), **changes))
+
+
+def lightning(folder: Path, *prefixes: str) -> Path:
+    """A checkpoint with the network behind each prefix, the weights of a loss and the state of a metric."""
+    state = load_file(tiny_weights(folder))
+    content = {f"{prefix}{name}": value for prefix in prefixes for name, value in state.items()}
+    beside = {"criterion.weight": torch.tensor([1.0, float("nan")]), "accuracy.tp": torch.zeros(1, dtype=torch.int64)}
+    torch.save({"state_dict": content | beside, "epoch": 3}, folder / "lightning.ckpt")
+    return folder / "lightning.ckpt"
+
+
+def test_extra_tensors_beside_the_network_are_left_out_by_its_prefix(tmp_path: Path) -> None:
+    path = lightning(tmp_path, "model.")
+    with pytest.raises(ModelRefused) as caught:
+        load_classifier(plain_source(path))
+    assert str(caught.value) == (
+        "lightning.ckpt: the network's tensors stand there under 'model.', beside accuracy.tp, criterion.weight. To "
+        "take only those, give --weights-prefix model."
+    )
+    card = load_classifier(plain_source(path, weights_prefix="model.")).card()
+    assert card.tensor_digest == load_classifier(plain_source(tmp_path / "lesion.safetensors")).digest
+    assert card.ignored == ("2 tensors outside model.: accuracy.tp, criterion.weight",)
+
+
+def test_of_two_networks_in_one_file_none_is_guessed(tmp_path: Path) -> None:
+    path = lightning(tmp_path, "student.body.", "teacher.")
+    with pytest.raises(ModelRefused, match=r"2 times, under student\.body\., teacher\., beside .* --weights-prefix"):
+        load_classifier(plain_source(path))
+    with pytest.raises(ModelRefused, match=r"under 'student\.body\.'\. To .* give --weights-prefix student\.body\.$"):
+        load_classifier(plain_source(path, weights_prefix="student"))
+    load_classifier(plain_source(path, weights_prefix="teacher"))
+
+
+def test_a_prefix_under_which_another_network_stands_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelRefused, match=r"the weights do not belong to the network; .* missing"):
+        load_classifier(plain_source(lightning(tmp_path, "model."), weights_prefix="criterion"))

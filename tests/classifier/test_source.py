@@ -30,10 +30,11 @@ def test_options_can_be_written_again_without_paths(tmp_path: Path) -> None:
         size=(240, 320),
         weights=tmp_path / "w.pt",
         trust_code=True,
+        weights_prefix="model.",
     )
     assert " ".join(source.described()) == (
-        "--classes 'mel,naevus, other' --malignant none --mean 0.5,0.25,0.1 --std 1,1,1 --size 240x320 "
-        "--weights WEIGHTS --trust-code"
+        "--weights-prefix model. --classes 'mel,naevus, other' --malignant none --mean 0.5,0.25,0.1 --std 1,1,1 "
+        "--size 240x320 --weights WEIGHTS --trust-code"
     )
     assert ModelSource(tmp_path).described() == ()
 

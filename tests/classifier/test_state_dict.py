@@ -10,7 +10,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from skinaudit.classifier.refusal import ModelRefused
-from skinaudit.classifier.state_dict import CONTAINERS, misfit_hints, plain_state, without_prefixes
+from skinaudit.classifier.state_dict import (
+    CONTAINERS,
+    chosen_state,
+    fitting_prefixes,
+    misfit_hints,
+    plain_state,
+    without_prefixes,
+)
 
 STATE = {"conv.weight": torch.arange(4.0), "fc.bias": torch.zeros(3)}
 
@@ -104,11 +111,50 @@ def test_a_head_for_other_classes_is_explained() -> None:
     assert misfit_hints(found, own, 3) == ["the head of the weights has 1000 outputs, but 3 classes are given"]
 
 
-def test_a_hidden_prefix_and_what_stands_beside_it_are_explained() -> None:
+def test_what_is_nearly_the_network_and_what_stands_beside_it_are_explained() -> None:
     own = {f"layer{number}.weight": torch.zeros(2) for number in range(4)}
     found = {f"backbone.{name}": value for name, value in own.items()} | {"loss.weight": torch.zeros(1)}
+    found["backbone.auxiliary"] = torch.zeros(1)
     (hint,) = misfit_hints(found, own, 3)
-    assert "behind 'backbone.'; beside them stands loss.weight" in hint
+    assert "behind 'backbone.' is nearly the network, but not it exactly (beside it stands loss.weight)" in hint
+
+
+def behind(*prefixes: str) -> dict[str, Tensor]:
+    """The weights behind each of the prefixes, and a loss."""
+    return {f"{one}{name}": value for one in prefixes for name, value in STATE.items()} | {"loss.w": torch.ones(1)}
+
+
+@pytest.mark.parametrize("prefix", ["net.backbone.", "net.backbone"])
+def test_only_what_stands_under_a_prefix_is_taken(prefix: str, tmp_path: Path) -> None:
+    chosen = chosen_state(saved({"state_dict": behind("net.backbone.")}, tmp_path), None, prefix)
+    assert equal(dict(chosen.tensors), STATE)
+    assert chosen.ignored() == ("1 tensor outside net.backbone.: loss.w",)
+
+
+def test_without_a_prefix_everything_is_taken(tmp_path: Path) -> None:
+    chosen = chosen_state(saved(behind(""), tmp_path), None, None)
+    assert equal(dict(chosen.tensors), behind(""))
+    assert chosen.ignored() == ()
+
+
+def test_a_prefix_under_which_nothing_stands_is_refused_with_those_there_are(tmp_path: Path) -> None:
+    path = saved(behind("net."), tmp_path)
+    for prefix in ("ne", "model.", "", "."):
+        with pytest.raises(ModelRefused, match=r"no tensor's name begins like this\. Names begin with loss\., net\."):
+            chosen_state(path, None, prefix)
+
+
+def test_prefixes_fit_when_exactly_the_network_stands_under_them() -> None:
+    assert fitting_prefixes(behind("a.b."), STATE) == ["a.b."]
+    assert fitting_prefixes(behind("student.", "teacher."), STATE) == ["student.", "teacher."]
+    assert fitting_prefixes({**behind("a."), "a.loss": torch.ones(1)}, STATE) == []
+    assert fitting_prefixes({"a.conv.weight": torch.ones(1)}, STATE) == []
+    assert fitting_prefixes(behind("a."), {}) == []
+
+
+def test_looking_for_a_prefix_takes_no_time_however_many_there_are() -> None:
+    many = {f"block{number}.conv.weight": torch.ones(1) for number in range(20_000)}
+    assert fitting_prefixes(many, STATE) == []
 
 
 def test_weights_of_another_network_are_explained() -> None:

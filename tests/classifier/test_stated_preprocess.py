@@ -48,8 +48,8 @@ def test_maps_lie_as_the_photograph_does() -> None:
 
 
 def test_nothing_is_assumed_where_everything_is_stated() -> None:
-    stated = stated_preprocess(ModelSource(PLACE, mean=(0.1, 0.2, 0.3), std=(1.0, 2.0, 3.0), size=(32, 48)), "resnet18")
-    assert (stated.mean, stated.std, stated.size, stated.assumed) == ((0.1, 0.2, 0.3), (1.0, 2.0, 3.0), (32, 48), ())
+    stated = stated_preprocess(ModelSource(PLACE, mean=(0.1, 0.2, 0.3), std=(1.0, 0.2, 0.3), size=(32, 48)), "resnet18")
+    assert (stated.mean, stated.std, stated.size, stated.assumed) == ((0.1, 0.2, 0.3), (1.0, 0.2, 0.3), (32, 48), ())
 
 
 def test_what_timm_knows_stands_in_and_is_said() -> None:
@@ -82,3 +82,27 @@ def test_nothing_is_assumed_silently_of_other_networks() -> None:
 def test_numbers_out_of_range_are_refused(size: tuple[int, int], mean: float, std: float) -> None:
     with pytest.raises(ModelRefused, match=r"--size|--mean"):
         stated_preprocess(ModelSource(PLACE, mean=(mean, mean, mean), std=(std, std, std), size=size))
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "instead"),
+    [
+        ((127, 127, 127), (58.4, 57.12, 57.38), "--mean 0.498,0.498,0.498 --std 0.229,0.224,0.225"),
+        ((123.675, 116.28, 103.53), (1, 1, 1), "--mean 0.485,0.456,0.406 --std 0.003922,0.003922,0.003922"),
+        ((0, 0, 0), (255, 255, 255), "--mean 0,0,0 --std 1,1,1"),
+        ((127, 127, 127), (0, 1, 1), ""),
+        ((-0.5, 0.5, 0.5), (0.5, 0.5, 0.5), ""),
+        ((0.5, 0.5, 0.5), (0, 0.5, 0.5), ""),
+    ],
+)
+def test_mean_and_deviation_of_another_scale_are_refused_with_those_of_ours(
+    mean: tuple[float, float, float], std: tuple[float, float, float], instead: str
+) -> None:
+    with pytest.raises(ModelRefused, match=r"these are of pixels in \[0,1\]") as caught:
+        stated_preprocess(ModelSource(PLACE, mean=mean, std=std, size=(32, 32)))
+    assert str(caught.value).endswith(f"divide them by 255: {instead}" if instead else "at most 1.")
+
+
+def test_only_what_was_given_is_asked_for_anew() -> None:
+    with pytest.raises(ModelRefused, match=r"divide them by 255: --mean 0\.498,0\.498,0\.498$"):
+        stated_preprocess(ModelSource(PLACE, mean=(127, 127, 127)), "tf_efficientnet_lite0")

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.refusal import ModelRefused
 from skinaudit.classifier.source import ModelSource
-from skinaudit.interpreters.base import InterpreterUnavailable, build_interpreter
+from skinaudit.interpreters.base import InterpreterUnavailable
+from skinaudit.interpreters.registry import build_interpreter
 from tests.plain_models import CLASSES, IMAGENET, exported, plain_source, scripted, tiny_network, tiny_weights
 
 FACTORY = """
@@ -118,7 +120,10 @@ def test_an_interpreter_that_needs_to_look_inside_is_unavailable_and_grad_is_not
     assert float(map_.amax()) == 1
 
 
-@pytest.mark.parametrize("change", [{"network": "timm:resnet18"}, {"weights_key": "ema"}, {"weights": Path("w.pt")}])
+@pytest.mark.parametrize(
+    "change",
+    [{"network": "timm:resnet18"}, {"weights_key": "ema"}, {"weights_prefix": "model."}, {"weights": Path("w.pt")}],
+)
 def test_an_archive_brings_its_network_and_weights(change: dict[str, object], script: Path) -> None:
     with pytest.raises(ModelRefused, match="brings its network and weights; leave out --network"):
         load_classifier(trusted(script, **change))
@@ -140,6 +145,15 @@ def test_a_factory_gets_its_weights_through_the_safe_path(zoo: Path, weights: Pa
     card = classifier.card()
     assert card.trusted_code == f"Python function {zoo.stem}:make, SHA-256 {digest}"
     assert (card.kind, card.network) == ("Python function", "DenseNet")
+
+
+def test_of_the_weights_of_a_factory_only_those_under_the_prefix_are_taken(zoo: Path, weights: Path) -> None:
+    content = {f"model.{name}": value for name, value in load_file(weights).items()} | {"loss.weight": torch.ones(1)}
+    torch.save({"state_dict": content}, zoo.with_name("lightning.ckpt"))
+    source = trusted(factory=f"{zoo.stem}:make", weights=zoo.with_name("lightning.ckpt"), weights_prefix="model.")
+    classifier = load_classifier(source)
+    assert classifier.tensor_digest == load_classifier(plain_source(weights)).tensor_digest
+    assert classifier.card().ignored == ("1 tensor outside model.: loss.weight",)
 
 
 def test_a_factory_with_a_parameter_reads_its_weights_itself(zoo: Path, weights: Path) -> None:
@@ -184,6 +198,7 @@ def test_the_module_path_is_afterwards_as_before(zoo: Path, weights: Path) -> No
         ("make", {"mean": None}, "Give --mean"),
         ("make", {"classes": ("a", "b")}, "has 3 outputs, but --classes names 2 classes"),
         ("make_with", {"weights_key": "ema"}, "reads its weights itself; leave out --weights-key"),
+        ("make_with", {"weights_prefix": "model."}, "leave out --weights-key and --weights-prefix"),
     ],
 )
 def test_a_factory_that_gives_no_usable_network_is_one_line(

@@ -131,6 +131,7 @@ def test_what_nobody_stated_is_written_as_such(weights: Path, tmp_path: Path) ->
     assert imported.card().assumed == ("malignant: mel: not stated, taken from the names of the classes",)
     card = load_classifier(tmp_path / "lesion").card()
     assert (card.name, card.licence) == ("lesion", "not stated")
+    assert card.assumed == imported.card().assumed
     assert "Licence not stated" in (tmp_path / "lesion" / "LICENSE").read_text(encoding="utf-8")
     assert "Assumed at import: malignant: mel" in (tmp_path / "lesion" / "docs" / "README.md").read_text("utf-8")
 
@@ -148,6 +149,19 @@ def test_a_network_of_timm_declines_its_weights_and_names_its_package(tmp_path: 
     metadata = json.loads((tmp_path / "out" / "configs" / "metadata.json").read_text(encoding="utf-8"))
     assert set(metadata["required_packages_version"]) == {"safetensors", "timm", "pytorch-ignite"}
     assert load_classifier(tmp_path / "out").digest == load_classifier(source).digest
+
+
+def test_what_timm_was_asked_for_is_no_better_known_in_the_bundle(tmp_path: Path) -> None:
+    import timm
+
+    torch.save(timm.create_model("test_resnet", num_classes=3).state_dict(), tmp_path / "lesion.pt")
+    source = plain_source(tmp_path / "lesion.pt", network="timm:test_resnet", mean=None, std=None, size=None)
+    import_weights(source, tmp_path / "out", BundleText())
+    size_and_statistics, malignant = load_classifier(tmp_path / "out").card().assumed
+    assert size_and_statistics.startswith(
+        "size 160x160, mean 0.5,0.5,0.5, std 0.5,0.5,0.5: not stated, taken from timm"
+    )
+    assert malignant.startswith("malignant: mel: not stated")
 
 
 @pytest.mark.parametrize("kind", ["folder", "empty folder", "file", "broken link"])

@@ -61,6 +61,27 @@ def test_text_from_outside_cannot_steer_a_terminal(monkeypatch: pytest.MonkeyPat
     assert "\x1b[2J" not in terminal.getvalue()
 
 
+def test_a_block_is_folded_to_the_window_and_hangs_together(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    Console().block("note", "A title", ["word " * 12, "last\x1b[31m"])
+    assert capsys.readouterr().out == (
+        f"note    A title\n        {'word ' * 8}".rstrip()
+        + f"\n        {'word ' * 4}".rstrip()
+        + "\n        last?[31m\n"
+    )
+    monkeypatch.setenv("COLUMNS", "1")
+    Console().block("", "x", ["word " * 12])
+    assert max(map(len, capsys.readouterr().out.splitlines())) > 30
+
+
+def test_a_block_has_a_bold_title_in_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = open_terminal(monkeypatch)
+    Console().block("note", "A title", [])
+    assert terminal.getvalue() == "\x1b[1mnote    A title\x1b[0m\n"
+
+
 def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
     console = Console(as_json=True)
     console.say("for people")

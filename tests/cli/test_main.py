@@ -14,7 +14,7 @@ import pytest
 from skinaudit import __version__
 from skinaudit.cli import main
 from skinaudit.config import PRESETS
-from skinaudit.interpreters.base import INTERPRETERS
+from skinaudit.interpreters.registry import kinds
 
 HEAVY = ("torch", "monai", "reportlab", "timm", "numpy", "rich", "scipy", "PIL")
 
@@ -71,7 +71,7 @@ def test_audit_help_prints_presets_from_their_one_place(capsys: pytest.CaptureFi
         line = next(line for line in lines if line.strip().startswith(f"{preset} "))
         for number in (budget.images, budget.pgd_steps, budget.cam_steps, budget.grad_steps):
             assert number is None or str(number) in line
-    assert any(", ".join(INTERPRETERS) in line for line in lines)
+    assert any(", ".join(kinds()) in line for line in lines)
 
 
 @pytest.mark.parametrize(

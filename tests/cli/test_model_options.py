@@ -21,10 +21,20 @@ def test_a_place_alone_says_nothing_more() -> None:
 
 def test_everything_that_can_be_said_is_read() -> None:
     read = read_source(
-        "lesion.pt", "timm:resnet50", "mel, nv ,bkl", "mel", "0.5,.5,1", "1,1,2", "240x320", "ema", Path("w"), True
+        "lesion.pt",
+        "timm:resnet50",
+        "mel, nv ,bkl",
+        "mel",
+        "0.5,.5,1",
+        "1,1,2",
+        "240x320",
+        "ema",
+        "model.",
+        Path("w"),
+        True,
     )
     assert read == ModelSource(
-        Path("lesion.pt"), None, "timm:resnet50", "ema", ("mel", "nv", "bkl"), ("mel",), (0.5, 0.5, 1.0),
+        Path("lesion.pt"), None, "timm:resnet50", "ema", "model.", ("mel", "nv", "bkl"), ("mel",), (0.5, 0.5, 1.0),
         (1.0, 1.0, 2.0), (240, 320), Path("w"), True,
     )  # fmt: skip
 

@@ -10,6 +10,7 @@ import pytest
 
 from skinaudit.cli import main
 from tests.bundles import change_config
+from tests.plain_models import DESCRIBED, tiny_weights
 
 
 def test_list_names_good_bundles_and_says_why_others_are_refused(
@@ -36,6 +37,13 @@ def test_show_tells_what_a_model_is(bundle: Path, capsys: pytest.CaptureFixture[
     printed = capsys.readouterr().out
     for words in ("monai.networks.nets.DenseNet", "mel: title of mel (malignant)", "ScaleIntensityRange", "evaluator"):
         assert words in printed
+
+
+def test_show_says_what_is_not_stated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "show", str(tiny_weights(tmp_path)), *DESCRIBED]) == 0
+    printed = capsys.readouterr().out
+    assert "lesion.safetensors, version not stated" in printed
+    assert "lesion.safetensors not stated" not in printed
 
 
 def test_show_as_json(bundle: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -56,6 +56,25 @@ def test_a_model_that_mixes_images_raises_an_alarm_and_is_scored_one_at_a_time(
     assert "24 of 24 labelled images are right, one image at a time" in found["accuracy"]["evidence"]
 
 
+def test_at_80_columns_every_check_is_a_block_and_only_what_is_not_passed_is_explained(
+    lesions: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    model = "tests.classifier.faulty_models:mixing"
+    assert main(["models", "check", model, "--images", str(lesions), *STATED]) == 1
+    printed = capsys.readouterr().out
+    assert max(len(line) for line in printed.splitlines()) <= 80
+    *blocks, last = printed.strip().split("\n\n")
+    heads = [block.splitlines()[0].split(maxsplit=1) for block in blocks]
+    assert [title for _, title in heads] == list(TITLES.values())
+    for (mark, _), block in zip(heads, blocks, strict=True):
+        assert (mark == "passed") is ("For an audit:" not in block)
+        assert (mark == "passed") is ("What follows:" not in block)
+        assert all(line.startswith(" " * 8) for line in block.splitlines()[1:])
+    assert heads[0] == ["ALARM", "Each image on its own"]
+    assert last == "1 of 9 checks raised an alarm: figures of an audit may mislead."
+
+
 def test_a_bundle_without_labels(bundle: Path, photos: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "check", str(bundle), "--images", str(photos / "deep"), "--device", "cpu"]) == 0
     printed = capsys.readouterr()

@@ -31,6 +31,20 @@ def test_a_bundle_is_written_and_predicts_as_the_weights_do(
     assert json.loads(capsys.readouterr().out)["files"] == imported["files"]
 
 
+def test_what_was_assumed_at_import_is_shown_of_the_bundle_as_of_the_weights(
+    weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "lesion"
+    assert main(["models", "import", str(weights), *DESCRIBED, "--out", str(out)]) == 0
+    shown = []
+    for arguments in ([str(weights), *DESCRIBED], [str(out)]):
+        capsys.readouterr()
+        assert main(["models", "show", *arguments]) == 0
+        shown.append([line for line in capsys.readouterr().out.splitlines() if line.startswith("Assumed")])
+    assert shown[0] == shown[1]
+    assert shown[1][0].split(maxsplit=1)[1] == "malignant: mel: not stated, taken from the names of the classes"
+
+
 def test_json_names_bundle_and_digest(weights: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "lesion"
     assert main(["models", "import", str(weights), *DESCRIBED, "--out", str(out), "--json"]) == 0

@@ -17,6 +17,7 @@ from skinaudit.cli.options import (
     labels_for,
     read_epsilon,
     read_interpreters,
+    read_subgroups,
     thread_count,
 )
 
@@ -40,6 +41,19 @@ def test_interpreters_are_a_list_with_commas() -> None:
 def test_an_unknown_interpreter_or_none_is_a_usage_error(text: str) -> None:
     with pytest.raises(typer.BadParameter, match="there are cam, grad"):
         read_interpreters(text)
+
+
+def test_subgroups_are_named_once_each_or_not_at_all() -> None:
+    assert read_subgroups(["Sex", " age ", "sex"]) == ("sex", "age")
+    assert read_subgroups(["NONE"]) == ()
+    assert read_subgroups(None) is None
+    assert read_subgroups([]) is None
+
+
+@pytest.mark.parametrize("columns", [["none", "sex"], [""], ["sex", " "]])
+def test_none_beside_a_column_and_a_column_without_a_name_are_usage_errors(columns: list[str]) -> None:
+    with pytest.raises(typer.BadParameter):
+        read_subgroups(columns)
 
 
 def test_a_model_is_a_place_or_a_function_or_a_shipped_name(bundle: Path) -> None:

@@ -10,7 +10,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skinaudit.images.folder import FolderError, LabelsError, find_images, find_labels, read_labels
+from skinaudit.images.folder import (
+    FolderError,
+    LabelsError,
+    find_images,
+    find_labels,
+    read_label_file,
+    read_labels,
+)
 from tests.images.dicom_files import write_dicom
 
 CLASSES = ("akiec", "bcc", "bkl", "df", "mel", "nv", "vasc")
@@ -187,6 +194,25 @@ def test_files_that_are_no_label_files_are_named_as_such(tmp_path: Path) -> None
         stream.truncate(64 * 2**20 + 1)  # sparse: takes no space
     with pytest.raises(LabelsError, match="larger than 64 MiB"):
         read_labels(tmp_path / "b.csv", CLASSES)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "image,dx,Sex, site \nISIC_1,mel,f, upper   back\nISIC_2.jpg,nv,m,\n",
+        "image,MEL,NV,UNK,Sex,site\nISIC_1,1,0,,f,upper back\nISIC_2,0,1,,m,\n",
+        "image_id,image,sex,dx,site,mel,\nISIC_1,x.png,f,mel,upper back,1.0,\nISIC_2,y.png,m,nv,,0.0,\n",
+    ],
+)
+def test_further_columns_are_read_beside_the_classes(tmp_path: Path, text: str) -> None:
+    path = tmp_path / "labels.csv"
+    path.write_text(text)
+    found = read_label_file(path, CLASSES)
+    stems = list(found.labels)
+    said = {name: cells for name, cells in found.columns.items() if cells}
+    assert said == {"sex": {stems[0]: "f", stems[1]: "m"}, "site": {stems[0]: "upper back"}}
+    assert found.contradictions == {}
+    assert found.labels == read_labels(path, CLASSES)
 
 
 names = st.text(st.characters(codec="ascii", categories=("L", "N"), include_characters="_-"), min_size=1, max_size=12)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from importlib.util import find_spec
 
 import timm
 import torch
 import torchvision.models as tv
-from monai.networks.nets import DenseNet
-from torch import nn
+from monai.networks.nets import DenseNet, ViT
+from torch import Tensor, nn
 
 from tests.small_networks import seeded
 
@@ -24,6 +25,22 @@ def narrow_vgg11() -> nn.Module:
     for place, (inputs, outputs) in {0: (25088, 32), 3: (32, 32), 6: (32, 4)}.items():
         network.classifier[place] = nn.Linear(inputs, outputs)
     return network
+
+
+class MonaiVit(nn.Module):
+    """MONAI's vision transformer; what it returns beside the logits is dropped, as the tool does."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = ViT(
+            3, 64, 16, 24, 48, num_layers=2, num_heads=2, classification=True, num_classes=4, spatial_dims=2,
+            post_activation="none",
+        )  # fmt: skip
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Logits (N,4)."""
+        logits: Tensor = self.inner(x)[0]
+        return logits
 
 
 #: Pooling and one linear layer: CAM's weights are those of the layer.
@@ -51,6 +68,9 @@ TOKENS: dict[str, Build] = {
     "torchvision swin": lambda: tv.SwinTransformer([4, 4], 24, [1, 1], [2, 2], [4, 4], num_classes=4),
     "timm mixer": lambda: timm.create_model("mixer_s32_224", num_classes=4, img_size=64),
 }
+
+if find_spec("einops") is not None:  # which MONAI needs for it, and does not bring along
+    TOKENS["MONAI vit"] = MonaiVit
 
 CONVOLUTIONAL = AFFINE_HEADS | OTHER_HEADS
 EVERYTHING = CONVOLUTIONAL | TOKENS

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from torch import Tensor, nn
 
-from skinaudit.interpreters.base import INTERPRETERS, InterpreterUnavailable, build_interpreter, min_max
+from skinaudit.interpreters.base import InterpreterUnavailable, min_max
+from skinaudit.interpreters.registry import build_interpreter
 from tests.small_networks import seeded, small_network
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
@@ -72,7 +73,7 @@ def test_maps_do_not_see_each_other() -> None:
         assert torch.equal(min_max(maps)[row], min_max(maps[row : row + 1])[0])
 
 
-@pytest.mark.parametrize("name", INTERPRETERS)
+@pytest.mark.parametrize("name", ["cam", "grad"])
 def test_every_interpreter_of_the_list_can_be_built_and_has_its_name(name: str) -> None:
     x = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
     interpreter = build_interpreter(name, small_network(), x[:1])

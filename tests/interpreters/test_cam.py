@@ -84,7 +84,7 @@ def test_grad_cam_weights_equal_cam_up_to_scale_on_a_pooled_linear_head() -> Non
 
 @pytest.mark.parametrize("name", TOKENS)
 def test_a_network_of_tokens_is_refused_with_advice(name: str) -> None:
-    with pytest.raises(InterpreterUnavailable, match="--interpreters grad"):
+    with pytest.raises(InterpreterUnavailable, match=r"--interpreters grad-cam, .* or with --interpreters grad"):
         Cam.for_network(network_named(name), batch()[:1])
 
 

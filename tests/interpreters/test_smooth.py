@@ -119,6 +119,19 @@ def test_derivative_approaches_the_exact_one_far_from_the_kinks(name: str, kind:
     torch.testing.assert_close(smooth, exact, atol=1e-3, rtol=0)
 
 
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_the_exact_kind_keeps_first_derivatives_and_has_second_ones_of_the_smooth_kind(name: str) -> None:
+    z = values().requires_grad_()
+    _, exact = first_derivative(ACTIVATIONS[name], z, Smoothing("exact", tau=0.5))
+    _, plain = first_derivative(ACTIVATIONS[name], z, None)
+    torch.testing.assert_close(exact, plain, atol=1e-8, rtol=0)  # torch keeps one sixth in single precision
+    (second,) = torch.autograd.grad(exact.sum(), z)
+    if name != "hardswish":  # whose derivative is a product with the step, not a sum of steps
+        _, smooth = first_derivative(ACTIVATIONS[name], z, Smoothing("smooth", tau=0.5))
+        torch.testing.assert_close(second, torch.autograd.grad(smooth.sum(), z)[0])
+    assert second.abs().max() > 0.01
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("name", ACTIVATIONS)
 def test_the_smooth_derivative_can_be_differentiated(name: str, kind: Kind) -> None:

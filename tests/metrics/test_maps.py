@@ -15,7 +15,7 @@ from scipy.stats import spearmanr
 from skimage.metrics import structural_similarity
 from torch import Tensor
 
-from skinaudit.metrics.maps import half_iou, l1, rms, spearman, ssim, top_iou
+from skinaudit.metrics.maps import half_iou, l1, rms, spearman, ssim, top_iou, top_k_intersection
 
 Distance = Callable[[Tensor, Tensor], Tensor]
 
@@ -26,8 +26,12 @@ def top20(a: Tensor, b: Tensor) -> Tensor:
     return top_iou(a, b, share=0.2)
 
 
+def left20(a: Tensor, b: Tensor) -> Tensor:
+    return top_k_intersection(a, b, k_share=0.2)
+
+
 DISTANCES = [pytest.param(measure, id=measure.__name__) for measure in (l1, rms)]
-AGREEMENTS = [pytest.param(measure, id=measure.__name__) for measure in (top20, half_iou, spearman, ssim)]
+AGREEMENTS = [pytest.param(measure, id=measure.__name__) for measure in (top20, left20, half_iou, spearman, ssim)]
 MEASURES = DISTANCES + AGREEMENTS
 
 
@@ -136,7 +140,7 @@ def test_cuda_gives_the_numbers_of_the_cpu_on_its_own_device(measure: Distance) 
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("measure", [l1, rms, top20, half_iou])
+@pytest.mark.parametrize("measure", [l1, rms, top20, left20, half_iou])
 def test_search_measures_do_not_wait_for_the_device(measure: Distance) -> None:
     a, b = random_maps(7, 4, 56, 56).cuda(), random_maps(8, 4, 56, 56).cuda()
     measure(a, b)
@@ -177,13 +181,14 @@ def test_gradient_at_equal_maps_is_zero_and_not_nan(measure: Distance) -> None:
 # --- overlap ----------------------------------------------------------------------------------------------------------
 
 
+def top_pixels(values: list[float], share: float) -> set[int]:
+    count = max(1, round(share * len(values)))
+    return set(sorted(range(len(values)), key=lambda index: (-values[index], index))[:count])
+
+
 def brute_force_top_iou(a: list[float], b: list[float], share: float) -> float:
-    count = max(1, round(share * len(a)))
-
-    def top(values: list[float]) -> set[int]:
-        return set(sorted(range(len(values)), key=lambda index: (-values[index], index))[:count])
-
-    return len(top(a) & top(b)) / len(top(a) | top(b))
+    first, second = top_pixels(a, share), top_pixels(b, share)
+    return len(first & second) / len(first | second)
 
 
 @quick
@@ -217,6 +222,35 @@ def test_top_iou_breaks_ties_by_the_first_index() -> None:
 def test_top_iou_refuses_a_share_outside_its_range(share: float) -> None:
     with pytest.raises(ValueError, match=r"share must lie in \(0, 1\]"):
         top_iou(torch.zeros(1, 7, 7), torch.zeros(1, 7, 7), share)
+
+
+@quick
+@given(pair=pairs(levels=4), share=st.sampled_from([0.001, 0.1, 0.3, 1.0]))
+def test_top_k_intersection_is_the_part_of_the_reference_that_is_left(
+    pair: tuple[Tensor, Tensor], share: float
+) -> None:
+    expected = []
+    for reference, other in zip(*pair, strict=True):
+        wanted = top_pixels(reference.flatten().tolist(), share)
+        expected.append(len(wanted & top_pixels(other.flatten().tolist(), share)) / len(wanted))
+    np.testing.assert_allclose(top_k_intersection(*pair, share).numpy(), expected, rtol=1e-6)
+
+
+def test_top_k_intersection_follows_from_the_overlap() -> None:
+    a, b = random_maps(24, 6, 28, 28), random_maps(25, 6, 28, 28)
+    overlap = top_iou(a, b, 0.3)
+    torch.testing.assert_close(top_k_intersection(a, b, 0.3), 2 * overlap / (1 + overlap))
+
+
+def test_top_k_intersection_of_unrelated_maps_is_near_the_share() -> None:
+    a, b = random_maps(26, 200, 28, 28), random_maps(27, 200, 28, 28)
+    assert top_k_intersection(a, b, 0.2).mean().item() == pytest.approx(0.2, abs=0.01)
+
+
+@pytest.mark.parametrize("share", [0.0, 1.5, math.nan])
+def test_top_k_intersection_refuses_a_share_outside_its_range(share: float) -> None:
+    with pytest.raises(ValueError, match=r"share must lie in \(0, 1\]"):
+        top_k_intersection(torch.zeros(1, 7, 7), torch.zeros(1, 7, 7), share)
 
 
 @quick

@@ -11,7 +11,7 @@ from monai.transforms import Compose, EnsureChannelFirst, LoadImage, NormalizeIn
 
 from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.judge import Judge, Question
-from skinaudit.attacks.loop import Loop, LoopSettings, Task
+from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.audit.session import interpreters_for
 from skinaudit.calibration.thresholds import read_thresholds
@@ -81,8 +81,8 @@ def test_melanomas_are_missed_while_the_cam_map_stays(classifier: Classifier, me
         if clean.predicted == mel
     ][:4]
     assert len(right) == 4
-    tasks = [Task(str(place), pixels, nv, clean.maps["cam"]) for place, (pixels, clean) in enumerate(right)]
-    settings = LoopSettings.for_attack("cam", steps=30, warm_steps=5, early_stop=False)
+    tasks = [Task(str(place), pixels, nv, (MapGoal(clean.maps["cam"]),)) for place, (pixels, clean) in enumerate(right)]
+    settings = LoopSettings.for_attack("activation", steps=30, warm_steps=5, early_stop=False)
     loop = Loop(objective_for("adv2", classifier, interpreters["cam"]), LInf(8), settings, 4, CPU)
     found = {outcome.key: outcome.candidates[0] for outcome in loop.run(tasks)}
     verdicts = judge.verdicts([Question(found[str(i)], clean, "cam") for i, (_, clean) in enumerate(right)])

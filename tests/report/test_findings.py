@@ -2,6 +2,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from skinaudit.audit.records import Attack, ImageRecord, Record
 from skinaudit.report.cases import MOST_ROWS
 from skinaudit.report.findings import summarise
@@ -54,7 +56,7 @@ def test_no_success_is_called_no_proof() -> None:
     assert report.level == "not changed"
     assert "no proof" in report.verdict_detail
     assert report.worst == ()
-    assert report.answers[2].text == "No diagnosis was changed."
+    assert report.answers[2].text == "ADV² reached no diagnosis that it aimed at."
 
 
 def test_a_run_without_attacks_is_no_evidence() -> None:
@@ -147,7 +149,77 @@ def test_report_never_says_compliant(tmp_path: Path) -> None:
 
 def test_where_nothing_changed_there_was_nothing_to_warn_of() -> None:
     answer = run([*rows("adv2", 12, flipped=False), *rows("pgd", 12, flipped=False)]).answers[1]
-    assert (answer.figure, answer.note) == ("–", "no diagnosis changed")
+    assert (answer.figure, answer.note) == ("–", "nothing to judge")
+
+
+def everything_said(report: Report) -> str:
+    parts = [report.verdict, report.verdict_detail, *(answer.text for answer in report.answers)]
+    return " ".join([*parts, words(report.interpreters[0])]).replace("\u00a0", " ")
+
+
+def test_a_control_that_changes_diagnoses_is_not_hidden_where_no_attack_succeeded() -> None:
+    noise = [verdict(f"i{number:03d}", "noise", flipped=number < 3) for number in range(12)]
+    report = run([*rows("adv2", 12, flipped=False), *rows("pgd", 12, flipped=False), *noise])
+    assert report.level == "not changed"
+    assert report.verdict == (
+        "No diagnosis was changed to the one that ADV² aimed at, but diagnoses changed without any attack."
+    )
+    told = "random noise of the attack's size changed the diagnosis in 3 of 12 images"
+    assert told in report.verdict_detail
+    assert told in report.answers[2].text
+    assert "Random noise of the attack's size changed it in 3 of 12 images" in report.answers[0].text
+    assert "No diagnosis was changed." not in everything_said(report)
+    assert "none can be changed" not in everything_said(report)
+
+
+def test_pgd_that_succeeds_where_adv2_does_not_is_not_hidden_either() -> None:
+    report = run([*rows("adv2", 12, flipped=False), *rows("pgd", 12), *rows("jpeg", 12, flipped=False)])
+    assert report.verdict == "No diagnosis was changed to the one that ADV² aimed at."
+    for told in (report.verdict_detail, report.answers[2].text):
+        assert "PGD, which ignores the map, reached its diagnosis in 12 of 12 images" in told
+    assert "nothing to warn of" not in everything_said(report)
+
+
+def test_every_control_that_changes_diagnoses_stands_beside_the_first_answer() -> None:
+    jpeg = [verdict(f"i{number:03d}", "jpeg", flipped=number < 2) for number in range(12)]
+    quiet = rows("shift", 12, flipped=False) + rows("noise", 12, flipped=False)
+    text = run([*rows("adv2", 12), *jpeg, *quiet]).answers[0].text
+    assert "JPEG re-encoding changed it in 2 of 12 images" in text
+    assert "Random noise of the attack's size changed it in 0 of 12 images" in text
+    assert "shift" not in text
+
+
+@pytest.mark.parametrize(
+    ("count", "changed", "kept", "headline"),
+    [
+        (3, 3, True, "In 3 of 3 images the diagnosis was changed and the explanation stayed"),
+        (3, 2, False, "In 2 of 3 images the diagnosis was changed and no explanation was found to stay"),
+        (9, 9, None, "In 9 of 9 images the diagnosis was changed and the explanation was not judged"),
+    ],
+)
+def test_below_the_least_number_of_images_the_headline_says_that_they_are_too_few(
+    count: int, changed: int, kept: bool | None, headline: str
+) -> None:
+    records = [verdict(f"i{number}", "adv2", flipped=number < changed, kept=kept) for number in range(count)]
+    report = run(records, limits=kept is not None)
+    assert report.verdict == f"{headline}: too few images to say how often."
+
+
+@pytest.mark.parametrize(("count", "few"), [(1, "1 image is"), (3, "3 images are"), (9, "9 images are")])
+def test_of_few_images_that_withstood_nothing_is_concluded(count: int, few: str) -> None:
+    assert run(rows("adv2", count, flipped=False)).verdict == (
+        f"No diagnosis was changed to the one that ADV² aimed at: {few} too few to say whether one can be."
+    )
+
+
+def test_from_the_least_number_on_the_headline_is_plain() -> None:
+    assert run(rows("adv2", 10)).verdict == "Diagnoses were changed; the explanation stayed the same."
+    assert run(rows("adv2", 10, flipped=False)).verdict == "No diagnosis was changed to the one that ADV² aimed at."
+
+
+def test_where_no_attack_was_judged_nothing_is_said_of_a_worst_case() -> None:
+    noise = [verdict(f"i{number:03d}", "noise", flipped=number < 3) for number in range(12)]
+    assert [answer.note for answer in run(noise).answers] == ["nothing judged"] * 3
 
 
 def test_equal_rates_are_called_as_often() -> None:

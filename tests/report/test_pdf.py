@@ -150,9 +150,19 @@ def test_nothing_outside_a_page_is_drawn_by_long_names(tmp_path: Path) -> None:
 
 def test_a_run_in_which_nothing_succeeded_makes_a_whole_report(tmp_path: Path) -> None:
     texts = page_texts(pdf(synthetic_run(tmp_path, 14, succeed=False, interpreters=("cam",), pictures_of=2)))
-    assert "No diagnosis was changed to the one that ADV² aimed at." in texts[0]
-    assert "there is no case to show" in texts[1]
+    assert "No diagnosis was changed to the one that ADV² aimed at" in texts[0]
+    assert "There is no case to show" in texts[1]
     assert all(len(text) > 150 for text in texts)
+
+
+def test_where_nothing_succeeded_the_second_page_says_what_was_tried_and_is_full(tmp_path: Path) -> None:
+    two = page_texts(pdf(synthetic_run(tmp_path / "two", 14, succeed=False, pictures_of=2)))[1]
+    for words in ("ADV² on CAM", "ADV² on GRAD", "PGD", "Random noise", "Half-pixel shift"):
+        assert words in two
+    one = page_texts(pdf(synthetic_run(tmp_path / "one", 14, succeed=False, interpreters=("cam",), pictures_of=2)))[1]
+    assert "Half-pixel shift" in one
+    assert "Threat model" in one
+    assert min(len(one), len(two)) > 1300
 
 
 def test_an_interpreter_without_records_says_so(tmp_path: Path) -> None:

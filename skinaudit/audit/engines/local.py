@@ -14,7 +14,7 @@ from skinaudit.audit.failed_unit import failed_unit
 from skinaudit.audit.failures import RunCorrupt
 from skinaudit.audit.memory import HALVED, shape_so_far, within_memory
 from skinaudit.audit.picture_files import map_bytes, picture_bytes
-from skinaudit.audit.plan import Stage, stages
+from skinaudit.audit.plan import Stage, shapes, stages
 from skinaudit.audit.records import ImageRecord
 from skinaudit.audit.store import Clock, RunStore, utc_now
 from skinaudit.audit.survey import Specimen, read_again
@@ -41,6 +41,8 @@ class _Run:
     decoder: Decoder
     progress: Progress
     damaged: set[str]
+    #: Benign maps that cost hundreds of passes, by (interpreter, image): computed once for all stages.
+    costly: dict[tuple[str, str], Tensor]
 
     def restored(self, key: str) -> bool:
         """Is this row in the run already, so that putting its files back was all there was to do?"""
@@ -82,7 +84,7 @@ def run_audit(prepared: Prepared, folder: Path, decoder: Decoder, progress: Prog
         KeyboardInterrupt: passed on after the event was written; the run can be resumed.
     """
     with RunStore.create_or_resume(folder, prepared.header, clock=clock) as store:
-        run = _Run(store, decoder, progress, store.damaged())
+        run = _Run(store, decoder, progress, store.damaged(), {})
         if run.damaged:
             progress.say(f"{len(run.damaged)} stored results have damaged or missing files; these are computed again.")
         store.sweep_orphans()
@@ -116,13 +118,14 @@ def _in_batches_of(prepared: Prepared, size: int) -> Prepared:
 
 def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     finished = run.store.finished_units() - run.damaged
-    todo = [image_id for image_id in prepared.chosen if stage.unit_id(image_id) not in finished]
-    run.progress.begin(stage.name, stage.title, len(prepared.chosen), len(prepared.chosen) - len(todo))
+    concerned = _concerned(prepared, stage)
+    todo = [image_id for image_id in concerned if stage.unit_id(image_id) not in finished]
+    run.progress.begin(stage.name, stage.title, len(concerned), len(concerned) - len(todo))
 
     def failed(image_id: str, reason: str) -> None:
         run.refuse_damaged(stage.unit_id(image_id), reason)
         source_class = prepared.looks[image_id].predicted
-        unit_id, records = failed_unit(stage, prepared.header.config, image_id, source_class, reason)
+        unit_id, records = failed_unit(stage, prepared, image_id, source_class, reason)
         run.store.add_records(unit_id, records)
         run.progress.advance(stage.name, 1)
 
@@ -130,10 +133,18 @@ def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     for image_id in todo:
         if image_id in lost:
             failed(image_id, lost[image_id])
-    subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed)
+    names = None if stage.interpreter is None else (stage.interpreter,)
+    subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed, names)
     for result in run_stage(prepared.bench, stage, subjects):
         _store_result(run, result)
         run.progress.advance(stage.name, 1)
+
+
+def _concerned(prepared: Prepared, stage: Stage) -> list[str]:
+    """The images of a stage, in the order of the run."""
+    if stage.interpreter is None:
+        return list(prepared.chosen)
+    return [image_id for image_id in prepared.chosen if stage.interpreter in prepared.asked_about(image_id)]
 
 
 def _store_result(run: _Run, result: UnitResult) -> None:
@@ -149,9 +160,16 @@ def _store_result(run: _Run, result: UnitResult) -> None:
 
 
 def _subjects(
-    run: _Run, prepared: Prepared, ids: Sequence[str], failed: Callable[[str, str], None]
+    run: _Run,
+    prepared: Prepared,
+    ids: Sequence[str],
+    failed: Callable[[str, str], None],
+    names: Sequence[str] | None = None,
 ) -> Iterator[Subject]:
-    """Images with their clean views, a batch at a time; ``failed`` is told which file is gone by now, and why."""
+    """Images with their clean views, a batch at a time; ``failed`` is told which file is gone by now, and why.
+
+    ``names``: the interpreters whose benign maps are wanted; None: all those that an image is put to.
+    """
     bench = prepared.bench
     specimens = [prepared.specimen(image_id) for image_id in ids]
     again = read_again(specimens, run.decoder, prepared.header.config.seed)
@@ -162,9 +180,28 @@ def _subjects(
                 failed(one.image_id, pixels.reason)
             else:
                 read.append((one, bench.classifier.preprocess.shown(pixels)))
-        views = bench.judge.clean([shown for _, shown in read]) if read else []
-        for (one, shown), clean in zip(read, views, strict=True):
+        for (one, shown), clean in zip(read, _clean_views(run, prepared, read, names), strict=True):
             yield Subject(one.image_id, shown, one.seed, clean)
+
+
+def _clean_views(
+    run: _Run, prepared: Prepared, read: Sequence[tuple[Specimen, Tensor]], names: Sequence[str] | None
+) -> list[Clean]:
+    """How images look unchanged, each with the maps of the interpreters it is put to; costly ones are remembered."""
+    judge, costly = prepared.bench.judge, shapes(prepared.header.config)
+    wanted = [
+        [name for name in prepared.asked_about(one.image_id) if names is None or name in names] for one, _ in read
+    ]
+    everywhere = [name for name in prepared.header.config.interpreters if name not in costly]
+    views = judge.clean([shown for _, shown in read], [name for name in everywhere if names is None or name in names])
+    for name in costly:
+        asked = [place for place, mine in enumerate(wanted) if name in mine]
+        new = [place for place in asked if (name, read[place][0].image_id) not in run.costly]
+        for place, view in zip(new, judge.clean([read[place][1] for place in new], [name]), strict=True):
+            run.costly[name, read[place][0].image_id] = view.maps[name]
+        for place in asked:
+            views[place].maps[name] = run.costly[name, read[place][0].image_id]
+    return views
 
 
 def _write_images(run: _Run, prepared: Prepared) -> None:
@@ -234,6 +271,7 @@ def _image_record(prepared: Prepared, specimen: Specimen, clean: Clean | None = 
         height=specimen.height,
         drawn=specimen.drawn,
         label=specimen.label,
+        subgroups=dict(specimen.subgroups),
         prediction=prediction_of(clean or look) if look else None,
         rounding_logit_change=look.rounding if look else None,
         artifacts={},

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skinaudit.audit.records import Record, RunHeader
-from skinaudit.report import prose, tally
+from skinaudit.interpreters.registry import summary_of, title_of
+from skinaudit.report import tally
 from skinaudit.report.cases import Chosen, best_then_failures
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.results import Arm, Direction, DirectionName, Excess, InterpreterResult
@@ -25,7 +26,7 @@ def interpreter_result(
 ) -> InterpreterResult:
     """Numbers and sentences of one interpreter, and the picture rows that are shown of it."""
     rows = best_then_failures(candidates)
-    title = prose.INTERPRETER_TITLES.get(name, name.upper())
+    title = title_of(name)
     arms = [arm for attack in tally.ARM_ORDER if (arm := tally.arm(records, attack)) is not None]
     excess, insensitive = _excess(records), _insensitive(arms)
     directions = _directions(header, records) if header.labels_given else ()
@@ -33,7 +34,7 @@ def interpreter_result(
     return InterpreterResult(
         interpreter=name,
         title=title,
-        description=prose.INTERPRETER_DESCRIPTIONS.get(name, ""),
+        description=summary_of(name),
         threshold=threshold,
         arms=tuple(arms),
         excess=excess,

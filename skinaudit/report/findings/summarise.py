@@ -7,12 +7,15 @@ from collections.abc import Sequence
 
 from skinaudit.audit.chain import canonical_json, sha256_of
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
+from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, required_n, wilson
 from skinaudit.report import prose, tally
 from skinaudit.report.cases import Chosen, candidates, worst_first
 from skinaudit.report.findings.auditable import auditable
+from skinaudit.report.findings.calibration import calibration
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
+from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.findings.verdict import answers, verdict
 from skinaudit.report.results import Data, InterpreterResult, Report
 from skinaudit.report.run_view import RunView
@@ -40,7 +43,8 @@ def summarise(view: RunView) -> Report:
         header=header,
         closed_at=view.closed_at,
         chain_head=view.chain_head(),
-        protocol_digest=sha256_of(canonical_json(header.model_dump(mode="json"))),
+        # Of the stored text: fields that came later than the run, and have their default here, are none of it.
+        protocol_digest=sha256_of(canonical_json(header.model_dump(mode="json", exclude_unset=True))),
         level=level,
         verdict=headline,
         verdict_detail=detail,
@@ -50,6 +54,7 @@ def summarise(view: RunView) -> Report:
         auditable=auditable(header, data),
         data=data,
         interpreters=tuple(interpreters),
+        subgroups=subgroups(header, found, records),
         worst=worst,
         threat=prose.threat_rows(header),
         limitations=(*prose.limitations(header), *batch_shapes(header, records)),
@@ -89,6 +94,9 @@ def _data(header: RunHeader, found: Sequence[ImageRecord], records: Sequence[Rec
     else:
         balanced = f", balanced accuracy {percent(scored[1])}" if scored[1] is not None else ""
         sentences.append(f"Clean diagnosis agrees with the label in {rate_text(scored[0])}{balanced}.")
+    calibrated = calibration(header, found)
+    if calibrated is not None:
+        sentences.append(calibrated.text)
     if failed:
         sentences.append(
             f"Without a verdict, and listed with its reason: {counted(sum(row.count for row in failed), 'work unit')}."
@@ -102,6 +110,7 @@ def _data(header: RunHeader, found: Sequence[ImageRecord], records: Sequence[Rec
         failed_units=failed,
         accuracy=scored[0] if scored else None,
         balanced_accuracy=scored[1] if scored else None,
+        calibration=calibrated,
         findings=tuple(sentences),
     )
 
@@ -122,6 +131,6 @@ def _enough(attacked: int) -> str:
 
 
 def _scope(header: RunHeader, data: Data) -> str:
-    names = ", ".join(prose.INTERPRETER_TITLES.get(name, name.upper()) for name in header.config.interpreters)
+    names = ", ".join(title_of(name) for name in header.config.interpreters)
     drawn = f", {data.drawn} of those found drawn by a program" if data.drawn else ""
     return f"{images(data.attacked)} attacked of {data.found} found{drawn}; explanations: {names}."

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skinaudit.report import prose
-from skinaudit.report.results import Answer, Case, Data, InterpreterResult, Level, Rate
+from skinaudit.interpreters.registry import title_of
+from skinaudit.report.findings.interpreter import CONTROLS
+from skinaudit.report.results import Answer, Arm, Case, Data, InterpreterResult, Level, Rate
 from skinaudit.report.wording import images, percent, rate_cell, rate_text
+
+_NOTHING_REACHED = "ADV² reached no diagnosis that it aimed at"
 
 
 def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Level, str, str]:
@@ -18,37 +21,81 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Leve
     if joint.successes:
         return (
             "changed unseen",
-            "Diagnoses were changed; the explanation stayed the same.",
+            _few(joint, "and the explanation stayed") or "Diagnoses were changed; the explanation stayed the same.",
             f"Diagnosis changed and {result.title} map kept in {rate_text(joint)}.{_caution(result)}",
         )
     if flipped.successes and not joint.n:
         return (
             "changed",
-            "Diagnoses were changed; whether the explanation stayed was not judged.",
+            _few(flipped, "and the explanation was not judged")
+            or "Diagnoses were changed; whether the explanation stayed was not judged.",
             f"Diagnosis changed in {rate_text(flipped)}. No drift threshold is known for this model.",
         )
     if flipped.successes:
         return (
             "changed",
-            "Diagnoses were changed, but no explanation was found to stay as it was.",
+            _few(flipped, "and no explanation was found to stay")
+            or "Diagnoses were changed, but no explanation was found to stay as it was.",
             f"Diagnosis changed in {rate_text(flipped)}; with the map kept in none.",
         )
+    besides = _changed_besides(interpreters)
+    no_proof = "That ADV² reached none is no proof that it cannot."
     return (
         "not changed",
-        "No diagnosis was changed to the one that ADV² aimed at.",
-        f"{images(data.attacked)} attacked.{_pgd_note(interpreters)} That is no proof that none can be changed.",
+        _not_changed(interpreters, flipped),
+        " ".join([f"{images(data.attacked)} attacked.", *besides, no_proof]),
     )
 
 
-def _pgd_note(interpreters: Sequence[InterpreterResult]) -> str:
-    """PGD may succeed where ADV² does not; then the headline must not hide it."""
-    arms = [arm for result in interpreters if (arm := result.arm("pgd")) is not None and arm.flipped.successes]
-    return f" PGD, which ignores the map, reached its diagnosis in {rate_text(arms[0].flipped)}." if arms else ""
+def _few(rate: Rate, how: str) -> str:
+    """The headline where there are too few images for one; empty where there are enough."""
+    if rate.value is not None:
+        return ""
+    return f"In {rate.successes} of {images(rate.n)} the diagnosis was changed {how}: too few images to say how often."
+
+
+def _not_changed(interpreters: Sequence[InterpreterResult], flipped: Rate) -> str:
+    """The headline where ADV² reached nothing; it must not hide that diagnoses changed for other reasons."""
+    told = "No diagnosis was changed to the one that ADV² aimed at"
+    if any(arm.flipped.successes for arm in _controls(interpreters)):
+        told += ", but diagnoses changed without any attack"
+    if flipped.value is not None:
+        return f"{told}."
+    return f"{told}: {images(flipped.n)} {'is' if flipped.n == 1 else 'are'} too few to say whether one can be."
+
+
+def _changed_besides(interpreters: Sequence[InterpreterResult]) -> list[str]:
+    """Sentences on what changed diagnoses where ADV² did not: PGD, and changes without any intent.
+
+    Both leave the maps out of account, so that they are the same whichever interpreter is looked at.
+    """
+    pgd = next(
+        (arm for result in interpreters if (arm := result.arm("pgd")) is not None and arm.flipped.successes), None
+    )
+    told = [] if pgd is None else [f"PGD, which ignores the map, reached its diagnosis in {rate_text(pgd.flipped)}."]
+    return [
+        *told,
+        *(
+            f"Without any intent, {CONTROLS[arm.attack]} changed the diagnosis in {rate_text(arm.flipped)}."
+            for arm in _controls(interpreters)
+            if arm.flipped.successes
+        ),
+    ]
+
+
+def _controls(interpreters: Sequence[InterpreterResult]) -> list[Arm]:
+    """One arm for each harmless change that was judged: the one with the most images."""
+    arms = [arm for result in interpreters for arm in result.arms if arm.attack in CONTROLS and arm.n]
+    return [
+        max((arm for arm in arms if arm.attack == name), key=lambda arm: arm.n)
+        for name in CONTROLS
+        if any(arm.attack == name for arm in arms)
+    ]
 
 
 def answers(interpreters: Sequence[InterpreterResult], worst: Sequence[Case]) -> tuple[Answer, ...]:
     """Can the diagnosis be changed, does the explanation warn anyone, what is the worst case?"""
-    return _answer_diagnosis(interpreters), _answer_warning(interpreters), _answer_worst(worst)
+    return _answer_diagnosis(interpreters), _answer_warning(interpreters), _answer_worst(interpreters, worst)
 
 
 def _answer_diagnosis(interpreters: Sequence[InterpreterResult]) -> Answer:
@@ -56,9 +103,12 @@ def _answer_diagnosis(interpreters: Sequence[InterpreterResult]) -> Answer:
     if changed is None:
         return Answer(question=question, figure="–", note="nothing judged", text="No attack was judged in this run.")
     result, rate = changed
-    noise = result.arm("noise")
-    beside = f" Random noise of the same size: {rate_text(noise.flipped)}." if noise is not None and noise.n else ""
-    text = f"ADV² changed it in {rate_text(rate)} (aimed at {result.title}).{beside}"
+    beside = [
+        f"{_sentence(CONTROLS[arm.attack])} changed it in {rate_text(arm.flipped)}."
+        for arm in _controls([result])
+        if arm.flipped.successes or arm.attack == "noise"
+    ]
+    text = " ".join([f"ADV² changed it in {rate_text(rate)} (aimed at {result.title}).", *beside])
     return Answer(question=question, figure=rate_cell(rate)[0], note=_note(rate, "changed"), text=text)
 
 
@@ -68,8 +118,8 @@ def _answer_warning(interpreters: Sequence[InterpreterResult]) -> Answer:
         return Answer(question=question, figure="–", note="nothing judged", text="No attack was judged in this run.")
     result, rate = strongest
     if not any(arm.flipped.successes for row in interpreters if (arm := row.arm("adv2")) is not None):
-        text = "No diagnosis was changed, so there was nothing to warn of."
-        return Answer(question=question, figure="–", note="no diagnosis changed", text=text)
+        text = f"{_NOTHING_REACHED}, so whether the map would warn anyone was not put to the test."
+        return Answer(question=question, figure="–", note="nothing to judge", text=text)
     if not rate.n:
         text = "Without a drift limit nobody can say whether a map stayed, so this was not judged."
         return Answer(question=question, figure="–", note="not judged", text=text)
@@ -85,13 +135,18 @@ def _answer_warning(interpreters: Sequence[InterpreterResult]) -> Answer:
     return Answer(question=question, figure=rate_cell(rate)[0], note=_note(rate, "unseen"), text=" ".join(parts))
 
 
-def _answer_worst(worst: Sequence[Case]) -> Answer:
+def _answer_worst(interpreters: Sequence[InterpreterResult], worst: Sequence[Case]) -> Answer:
     question = "What is the worst case?"
     if not worst:
-        return Answer(question=question, figure="–", note="none", text="No diagnosis was changed.")
+        if _strongest(interpreters, hidden=False) is None:
+            return Answer(
+                question=question, figure="–", note="nothing judged", text="No attack was judged in this run."
+            )
+        text = " ".join([f"{_NOTHING_REACHED}.", *_changed_besides(interpreters)])
+        return Answer(question=question, figure="–", note="none", text=text)
     case = worst[0]
     figure = percent(case.confidence_after) if case.confidence_after is not None else "–"
-    text = f"{case.text} Image {case.name}, {prose.INTERPRETER_TITLES.get(case.interpreter, case.interpreter)} map."
+    text = f"{case.text} Image {case.name}, {title_of(case.interpreter)} map."
     return Answer(question=question, figure=figure, note="confidence in the wrong diagnosis", text=text)
 
 
@@ -117,6 +172,10 @@ def _caution(result: InterpreterResult) -> str:
     if result.depends_on_diagnosis is not False:
         return ""
     return f" The {result.title} map hardly depends on the diagnosis, so that it stays is no evidence."
+
+
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}"
 
 
 def _note(rate: Rate, what: str) -> str:

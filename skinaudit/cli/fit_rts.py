@@ -1,0 +1,136 @@
+"""``skinaudit fit-rts``: fit the network that draws RTS maps to a model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from skinaudit.classifier.source import ModelSource
+from skinaudit.cli import options
+from skinaudit.cli.console import Console
+from skinaudit.cli.errors import one_line_errors
+from skinaudit.cli.exit_codes import ExitCode
+from skinaudit.cli.model_options import takes_a_model
+from skinaudit.config import Device
+
+if TYPE_CHECKING:
+    from skinaudit.interpreters.rts_fit import Epoch, Fitted
+
+HELP = """Fit real-time saliency (RTS) to a model, so that its maps can be drawn and attacked like any other.
+
+RTS maps come from a small network on the model's own features. It learns, from images without any mark-up, to draw the
+smallest region that carries the model's diagnosis; the model itself is not changed. Use images of the model's own kind,
+best those it was trained on, never those it will be audited on: a thousand or more. With labels the classes take turns.
+
+The result goes into the bundle (interpreters/rts.safetensors, named by configs/metadata.json), for a model that is no
+bundle into a file beside its weights, and holds for these weights only. The same command goes on where it was stopped,
+however it was stopped. Half an hour on one processor fits a small model; CUDA takes minutes.
+
+\b
+Examples:
+  skinaudit fit-rts my-bundle/ training/ --labels training.csv --images 2000
+  skinaudit fit-rts my-bundle/ training/ --epochs 10 --half --device cuda
+  skinaudit explain my-bundle/ lesion.jpg --interpreters rts
+
+\b
+Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 6 checkpoint of another fit, 7 bug.
+"""
+
+
+@takes_a_model
+def fit_rts(
+    model: ModelSource,
+    images: options.ImagesArgument,
+    labels: options.LabelsOption = None,
+    most: Annotated[
+        int | None, typer.Option("--images", metavar="N", min=8, help="Images to take at most. Default: all.")
+    ] = None,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, max=1000, help="Rounds at most.")] = 6,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=2, max=256, help="Images of a step.")] = 16,
+    half: Annotated[
+        bool,
+        typer.Option("--half", help="Judge masked images in bfloat16: faster on CUDA and on processors that have it."),
+    ] = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", metavar="FILE", help="Write there, and leave the bundle as it is.")
+    ] = None,
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option("--checkpoint", metavar="FILE", help="Where the state is kept. Default: beside the result."),
+    ] = None,
+    device: options.DeviceOption = Device.AUTO,
+    threads: options.ThreadsOption = None,
+    seed: options.SeedOption = 0,
+    id_key: options.IdKeyOption = None,
+    frame: options.FrameOption = None,
+    allow_burned_in: options.BurnedInOption = False,
+    as_json: options.JsonOption = False,
+) -> None:
+    """Replaced by ``HELP``."""
+    console = Console(as_json=as_json)
+    with one_line_errors(as_json=as_json):
+        from skinaudit.audit.fit_rts import FitRequest, place_of, store
+        from skinaudit.audit.fit_rts import fit_rts as run
+        from skinaudit.images.folder import read_labels
+        from skinaudit.images.identity import load_key
+        from skinaudit.images.reading import Reading
+        from skinaudit.images.workers import DecoderPool
+        from skinaudit.interpreters.rts_demand import Demand
+        from skinaudit.interpreters.rts_fit import FitSettings
+
+        classifier, _ = options.load_model(model, device, threads, console)
+        named = options.labels_for(images, labels, console)
+        truth = read_labels(named, classifier.classes) if named else {}
+        target = out or place_of(classifier)
+        state = checkpoint or target.with_suffix(".unfinished")
+        settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, demand=Demand(half=half))
+        request = FitRequest(images, truth, most, settings, state, load_key(id_key))
+        if state.exists():
+            console.note(f"Going on from {state}")
+        reading = Reading(frame=frame, burned_in=allow_burned_in)
+        with DecoderPool(reading) as decoder, console.progress() as listener:
+            fitted = run(
+                classifier,
+                request,
+                decoder,
+                surveyed=listener.counter("Reading images"),
+                loaded=listener.counter("Preparing pixels"),
+                trained=listener.counter("Fitting RTS"),
+                told=lambda number, epoch: listener.say(_line(number, epoch)),
+                left_out=lambda reason: listener.say(f"An image is left out: {reason}"),
+            )
+        file = store(classifier, fitted, out)
+        state.unlink(missing_ok=True)
+        _show(console, fitted, file)
+
+
+def _line(number: int, epoch: Epoch) -> str:
+    parts = ", ".join(f"{name} {value:.3f}" for name, value in epoch.parts.items())
+    return f"Epoch {number}: held-out loss {epoch.loss:.3f} ({parts})"
+
+
+def _show(console: Console, fitted: Fitted, file: Path) -> None:
+    """What was fitted, how well, and where it lies."""
+    best = fitted.epochs[fitted.best]
+    weights = sum(parameter.numel() for parameter in fitted.generator.parameters())
+    console.pairs(
+        (
+            ("Images", f"{fitted.images}, of which {fitted.held_out} held out"),
+            ("Best epoch", f"{fitted.best + 1} of {len(fitted.epochs)}, held-out loss {best.loss:.3f}"),
+            ("Network", f"{weights} weights, {file.stat().st_size / 1e6:.1f} MB"),
+            ("File", str(file.resolve())),
+        )
+    )
+    console.note("Drift limits of another RTS no longer hold: run `skinaudit calibrate` with --interpreters rts.")
+    console.document(
+        {
+            "exit_code": int(ExitCode.DONE),
+            "stored": str(file.resolve()),
+            "images": fitted.images,
+            "held_out": fitted.held_out,
+            "best_epoch": fitted.best + 1,
+            "epochs": [{"loss": epoch.loss, **epoch.parts} for epoch in fitted.epochs],
+        }
+    )

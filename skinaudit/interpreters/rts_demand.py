@@ -1,0 +1,93 @@
+"""What a fit asks of the maps: of a class that is there a mask that carries it, of any other an empty one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+import torch.nn.functional as functional
+from torch import Tensor, nn
+
+from skinaudit.interpreters import rts_losses as losses
+from skinaudit.interpreters.rts_substrate import keep_masked, substrates
+
+#: A class below this probability is not there.
+_ABSENT = 0.1
+
+
+@dataclass(frozen=True)
+class Demand:
+    """Weights of the losses; the published ones (``rts_losses``), and one for the selector's own evidence.
+
+    ``half``: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
+    """
+
+    area: float = losses.AREA_WEIGHT
+    smoothness: float = losses.SMOOTHNESS_WEIGHT
+    preserver: float = losses.PRESERVER_WEIGHT
+    destroyer: float = losses.DESTROYER_WEIGHT
+    evidence: float = 1.0
+    preserver_margin: float = losses.PRESERVER_MARGIN
+    destroyer_margin: float = losses.DESTROYER_MARGIN
+    half: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The class asked for of each image (N,), whether it is there (N,), and a seed for its replacement."""
+
+    classes: Tensor
+    present: Tensor
+    seeds: list[int]
+
+    @classmethod
+    def draw(cls, logits: Tensor, absent_share: float, draws: np.random.Generator) -> Drawn:
+        """Mostly the predicted class; for the rest one that the model does not see, the least likely if all are."""
+        probabilities = logits.softmax(1).cpu()
+        classes, present = logits.argmax(1).cpu(), torch.ones(len(logits), dtype=torch.bool)
+        for row in range(len(logits)):
+            wanted, choice = draws.random(2)
+            if wanted >= absent_share:
+                continue
+            others = torch.where(probabilities[row] < _ABSENT)[0].tolist() or [int(probabilities[row].argmin())]
+            classes[row], present[row] = others[int(choice * len(others))], False
+        seeds = [int(seed) for seed in draws.integers(2**62, size=len(logits))]
+        return cls(classes.to(logits.device), present.to(logits.device), seeds)
+
+
+def demand_of(
+    demand: Demand, classifier: nn.Module, x: Tensor, logits: Tensor, drawn: Drawn, maps: Tensor, evidence: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """Loss of each image (N,), and its parts by name (without weight; NaN where a part does not apply).
+
+    Args:
+        demand: weights.
+        classifier: frozen.
+        x: images (N,3,H,W) in [0,1].
+        logits: of x, (N,K).
+        drawn: what is asked of each.
+        maps: of the drawn classes, (N,h,w) in [0,1], with a graph to the generator.
+        evidence: of every class, (N,K), likewise.
+    """
+    parts = {
+        "area": losses.area(maps),
+        "smoothness": losses.total_variation(maps) / 2,
+        "evidence": functional.cross_entropy(evidence, logits.argmax(1), reduction="none"),
+        "preserver": torch.full_like(maps[:, 0, 0], torch.nan),
+        "destroyer": torch.full_like(maps[:, 0, 0], torch.nan),
+    }
+    total = demand.area * parts["area"] + demand.smoothness * parts["smoothness"] + demand.evidence * parts["evidence"]
+    rows = torch.where(drawn.present)[0]
+    if len(rows):
+        classes, own = drawn.classes[rows], maps[rows]
+        replaced = substrates(x[rows], [drawn.seeds[int(row)] for row in rows])
+        images = torch.cat([keep_masked(x[rows], own, replaced), keep_masked(x[rows], 1 - own, replaced)])
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=demand.half):
+            kept, left = classifier(images).float().chunk(2)
+        preserved = losses.preserver_margin(kept, classes, demand.preserver_margin)
+        destroyed = losses.destroyer_margin(left, classes, demand.destroyer_margin)
+        total = total.index_add(0, rows, demand.preserver * preserved + demand.destroyer * destroyed)
+        parts["preserver"] = parts["preserver"].index_copy(0, rows, preserved.detach())
+        parts["destroyer"] = parts["destroyer"].index_copy(0, rows, destroyed.detach())
+    return total, {name: values.detach() for name, values in parts.items()}
