@@ -195,5 +195,5 @@ class MaskAttack:
 
 def unit(gradient: Tensor) -> Tensor:
     """Each image's gradient (N,3,H,W) at L2 length 1; zero stays zero."""
-    length = gradient.flatten(1).norm(dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
+    length: Tensor = torch.linalg.vector_norm(gradient.flatten(1), dim=1).clamp_min(torch.finfo(gradient.dtype).tiny)
     return gradient / length.view(-1, 1, 1, 1)

@@ -137,6 +137,7 @@ class AuditConfig(Frozen):
     """Everything that decides what an audit computes."""
 
     interpreters: tuple[str, ...] = ("cam", "grad", "rts", "mask")
+    joint: bool = Field(default=False, description="also attack all maps at once, as in a clinic that shows several")
     threat: ThreatModel = ThreatModel()
     preset: Preset = Preset.STANDARD
     budget: Budget = PRESETS[Preset.STANDARD]

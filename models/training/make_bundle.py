@@ -55,7 +55,7 @@ def metadata(template: Path, measured: dict[str, float], fitted: dict[str, str])
 
 
 def known_measures(out: Path) -> tuple[str, dict[str, float], dict[str, str]]:
-    """Tensor digest, measured figures and fitted interpreters of a bundle that is there; nothing if it is unreadable."""
+    """Tensor digest, measured figures and fitted interpreters of a bundle that is there; nothing if unreadable."""
     try:
         classifier = load_classifier(out)
     except ModelRefused:

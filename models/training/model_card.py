@@ -49,7 +49,7 @@ def kept_section(card: str, old: str, name: str) -> str:
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     if begin not in card or begin not in old:
         return card
-    kept = old.split(begin)[1].split(end)[0]
+    kept = old.split(begin)[1].split(end, maxsplit=1)[0]
     head, rest = card.split(begin)
     return f"{head}{begin}{kept}{end}{rest.split(end)[1]}"
 

@@ -129,19 +129,18 @@ class FiniteDifferenceObjective(Stateless):
         logits, class_loss, gradient = Grad(interpreter.classifier).input_gradient(x, classes)
         points = interpreter.points(x, searching=True)
         known = interpreter.score == "loss"
-        leaves = [
+        gradients = [
             gradient if known and point.is_the_image else interpreter.gradient_at(point.of(x), classes)
             for point in points
         ]
         with torch.enable_grad():
-            image, leaves = x.detach().requires_grad_(), [one.detach().requires_grad_() for one in leaves]
+            image, leaves = x.detach().requires_grad_(), [one.detach().requires_grad_() for one in gradients]
             mean = torch.stack([interpreter.part(one) for one in leaves]).mean(0)
             maps = interpreter.map_of(mean, image)
             map_loss = (maps - goal.target_map).square().mean((1, 2))
-            *directions, direct = torch.autograd.grad(map_loss.sum(), [*leaves, image], allow_unused=True)
+            *directions, through = torch.autograd.grad(map_loss.sum(), [*leaves, image], materialize_grads=True)
         distance, overlap = distances(maps.detach(), goal.target_map)
         if bool((weight > 0).any()):
-            through = torch.zeros_like(x) if direct is None else direct
             for point, direction in zip(points, directions, strict=True):
                 through = through + point.scale * self._curvature(point.of(x), classes, direction)
             factor = weight.view(-1, 1, 1, 1)

@@ -82,10 +82,14 @@ class Task:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What the search found: candidates (n ≤ 3, 3, H, W) uint8, best first; the verdict is the judge's."""
+    """What the search found: candidates (n ≤ 3, 3, H, W) uint8, best first; the verdict is the judge's.
+
+    ``extents`` (n,E) is what the perturbation tells of the size of each change beside its pixels.
+    """
 
     key: str
     candidates: Tensor
+    extents: Tensor
     steps: int
     stop: str
     seconds: float
@@ -108,6 +112,7 @@ class _Slots:
     step: Tensor
     best_score: Tensor  # (N, CANDIDATES), ascending
     best_image: Tensor  # (N, CANDIDATES, 3, H, W) uint8
+    best_extent: Tensor  # (N, CANDIDATES, E)
     progress: Tensor
     progress_step: Tensor
     reached: Tensor
@@ -163,7 +168,8 @@ class Loop:
     def _advance(self, slots: _Slots) -> _Slots:
         """One step of every row: evaluate at 8-bit pixels, keep candidates, adapt λ, move."""
         settings = self._settings
-        x = round_to_8_bit(self._perturbation.apply(slots.x0, slots.z))
+        picture = round_to_8_bit(self._perturbation.apply(slots.x0, slots.z))
+        x = self._perturbation.seen(picture)
         weight = torch.where(slots.step >= settings.warm_steps, slots.weight, 0.0)
         goal = Goal(slots.goal_class, slots.goal_maps)
         evaluation = self._objective.evaluate(x, weight, goal, slots.state)
@@ -171,10 +177,10 @@ class Loop:
         score, held, done = self._score(evaluation, slots, probability)
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
-        best_score, best_image = _insert(slots.best_score, slots.best_image, score, x)
+        best_score, best_image, best_extent = _insert(slots, score, picture, self._perturbation.extent(slots.z))
         better = score < slots.progress - settings.improvement * slots.progress.abs()
         # Of a row without a usable gradient (NaN, overflow) nothing moves; its pixels stay inside the ball.
-        gradient = evaluation.gradient.nan_to_num(0.0, 0.0, 0.0)
+        gradient = self._perturbation.pull_back(slots.x0, slots.z, evaluation.gradient.nan_to_num(0.0, 0.0, 0.0))
         scale = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
         velocity = settings.momentum * slots.velocity + gradient / scale
         size = self._sizes[slots.step.clamp(max=settings.steps - 1)]
@@ -184,7 +190,7 @@ class Loop:
         )
         return _Slots(
             x0=slots.x0,
-            z=self._perturbation.step(slots.x0, slots.z, -velocity.sign(), size),
+            z=self._perturbation.step(slots.x0, slots.z, self._perturbation.direction(velocity), size),
             velocity=velocity,
             goal_class=slots.goal_class,
             goal_maps=slots.goal_maps,
@@ -196,6 +202,7 @@ class Loop:
             step=slots.step + active,
             best_score=best_score,
             best_image=best_image,
+            best_extent=best_extent,
             progress=torch.where(better, score, slots.progress),
             progress_step=torch.where(better, slots.step, slots.progress_step),
             reached=slots.reached | (active & done & (evaluation.map_distance <= slots.near_enough).all(1)),
@@ -249,7 +256,8 @@ class Loop:
 
     def _outcome(self, task: Task, slots: _Slots, row: int, stop: str, seconds: float) -> Outcome:
         known = torch.isfinite(slots.best_score[row])
-        return Outcome(task.key, slots.best_image[row][known].cpu(), int(slots.step[row]), stop, seconds)
+        images, extents = slots.best_image[row][known].cpu(), slots.best_extent[row][known].cpu()
+        return Outcome(task.key, images, extents, int(slots.step[row]), stop, seconds)
 
     def _filled(self, task: Task) -> _Slots:
         """Fresh state of one image (leading dimension 1)."""
@@ -263,20 +271,23 @@ class Loop:
             return torch.tensor([values], dtype=torch.float32, device=self._device)
 
         goal_class = per_row(task.target_class, torch.int64)
+        z = self._perturbation.start(x0)
+        seen = self._perturbation.seen(self._perturbation.apply(x0, z))
         return _Slots(
             x0=x0,
-            z=self._perturbation.start(x0),
-            velocity=torch.zeros_like(x0),
+            z=z,
+            velocity=torch.zeros_like(z),
             goal_class=goal_class,
             goal_maps=goal_maps,
             most_distance=per_map([one.most_distance for one in task.maps]),
             least_overlap=per_map([one.least_overlap for one in task.maps]),
             near_enough=per_map([one.near_enough for one in task.maps]),
-            state=self._objective.start(x0, Goal(goal_class, goal_maps)),
+            state=self._objective.start(seen, Goal(goal_class, goal_maps)),
             weight=per_row(self._settings.weight),
             step=per_row(0, torch.int64),
             best_score=torch.full((1, CANDIDATES), math.inf, device=self._device),
             best_image=task.x0.to(self._device).expand(1, CANDIDATES, -1, -1, -1),
+            best_extent=self._perturbation.extent(z)[:, None].repeat(1, CANDIDATES, 1),
             progress=per_row(2 * _MISS),
             progress_step=per_row(0, torch.int64),
             reached=per_row(0, torch.bool),
@@ -314,13 +325,21 @@ def _step_size(settings: LoopSettings, step: int) -> float:
     return settings.last_step + (settings.first_step - settings.last_step) * 0.5 * (1 + math.cos(math.pi * share))
 
 
-def _insert(scores: Tensor, images: Tensor, score: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-    """Put a new candidate (scores (N,), images (N,3,H,W) in [0,1]) among the best of each row, in order."""
-    pixels = (x * 255).round().to(torch.uint8)
+def _insert(slots: _Slots, score: Tensor, picture: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Put a new candidate (score (N,), picture (N,3,H,W) in [0,1], extent (N,E)) among the best of each row."""
+    scores, images, extents = slots.best_score, slots.best_image, slots.best_extent
+    pixels = (picture * 255).round().to(torch.uint8)
     place = (scores <= score[:, None]).sum(1)  # 0 … CANDIDATES; CANDIDATES: not among the best
     index = torch.arange(scores.shape[1], device=scores.device)[None]
     earlier = (index - (index > place[:, None]).long()).clamp(min=0)
-    new_scores = torch.where(index == place[:, None], score[:, None], scores.gather(1, earlier))
-    wide = earlier.view(*earlier.shape, 1, 1, 1).expand_as(images)
-    here = (index == place[:, None]).view(*scores.shape, 1, 1, 1)
-    return new_scores, torch.where(here, pixels[:, None], images.gather(1, wide))
+    here = index == place[:, None]
+    return (
+        torch.where(here, score[:, None], scores.gather(1, earlier)),
+        torch.where(here[..., None, None, None], pixels[:, None], _of_rows(images, earlier)),
+        torch.where(here[..., None], extent[:, None], _of_rows(extents, earlier)),
+    )
+
+
+def _of_rows(values: Tensor, places: Tensor) -> Tensor:
+    """Of each row (N,C,…) the entries at places (N,C)."""
+    return values.gather(1, places.view(*places.shape, *[1] * (values.dim() - 2)).expand_as(values))

@@ -70,9 +70,7 @@ class MaskObjective:
             near, alike = distances(solved, goal.target_map)
             distance, overlap = torch.where(due[:, None], near, far), torch.where(due[:, None], alike, 0.0)
         gap = torch.where(active, gap, 0.0)
-        return Evaluation(
-            gradient, class_loss, gap, distance, overlap, logits, (steps + 1, joint + active, *followed)
-        )
+        return Evaluation(gradient, class_loss, gap, distance, overlap, logits, (steps + 1, joint + active, *followed))
 
     def _class_pass(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, cross entropy, and its gradient where the class is not yet sure enough, else zero."""

@@ -15,7 +15,7 @@ from skinaudit.audit.failures import StoreError, one_line_for
 #: Folder of a run directory that holds the artifacts, one folder an image.
 ARTIFACTS = "artifacts"
 
-_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,126}")
+_COMPONENT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,126}")
 # What some network shares answer when asked to sync a folder; there the rename itself is all that can be had.
 _FOLDER_SYNC_UNKNOWN = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF, errno.ENOSYS})
 
@@ -24,14 +24,14 @@ def artifact_path(image_id: str, name: str) -> str:
     """Path of an artifact inside its run, with forward slashes.
 
     Raises:
-        ValueError: if either part is not a plain file name of letters, digits, dot, dash and underscore.
+        ValueError: if either part is not a plain file name of letters, digits, dot, dash, plus and underscore.
 
     >>> artifact_path("3f9a", "map-cam.npy")
     'artifacts/3f9a/map-cam.npy'
     """
     for part in (image_id, name):
         if not _COMPONENT.fullmatch(part):
-            raise ValueError(f"{part!r} cannot name an artifact: use letters, digits, '.', '-' and '_' only")
+            raise ValueError(f"{part!r} cannot name an artifact: use letters, digits, '.', '-', '+' and '_' only")
     return f"{ARTIFACTS}/{image_id}/{name}"
 
 

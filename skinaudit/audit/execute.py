@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,12 +15,13 @@ import torch
 
 from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
+from skinaudit.attacks.joint import joint_objective
 from skinaudit.attacks.judge import Clean, Judge, Question, Shown, Verdict
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Outcome, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.targets import target_class
 from skinaudit.audit.picture_files import map_bytes, picture_bytes, pixels_of
-from skinaudit.audit.plan import shapes
+from skinaudit.audit.plan import at_once, joint_steps, shapes
 from skinaudit.audit.records import Attack, Prediction, Record
 from skinaudit.audit.survey import derive
 from skinaudit.interpreters.registry import family_of
@@ -125,14 +127,17 @@ def _loop(bench: Workbench, stage: Stage) -> Loop:
     budget = bench.config.budget
     interpreter = bench.interpreters[stage.interpreter] if stage.interpreter else None
     family = family_of(stage.interpreter) if stage.interpreter else None
+    several = [bench.interpreters[name] for name in at_once(bench.config)] if stage.attack == "joint" else []
     settings = LoopSettings.for_attack(
-        family,
-        steps=budget.steps(family),
+        "activation" if several else family,
+        steps=joint_steps(bench.config) if several else budget.steps(family),
         warm_steps=budget.warm_steps,
         early_stop=budget.early_stop,
     )
     return Loop(
-        objective_for(stage.attack, bench.classifier, interpreter),
+        joint_objective(bench.classifier, several)
+        if several
+        else objective_for(stage.attack, bench.classifier, interpreter),
         LInf(bench.config.threat.epsilon_levels),
         settings,
         shapes(bench.config).get(str(stage.interpreter), bench.config.batch_size),
@@ -145,17 +150,20 @@ def _tasks(
 ) -> Iterator[Task]:
     for subject in subjects:
         open_subjects[subject.image_id] = subject
-        target = chosen_target(bench, subject)
-        if stage.interpreter is None:
-            yield Task(subject.image_id, subject.shown, target)
-            continue
-        limit = bench.thresholds[stage.interpreter]
-        yield Task(
-            key=subject.image_id,
-            x0=subject.shown,
-            target_class=target,
-            maps=(MapGoal(subject.clean.maps[stage.interpreter], limit.l1, limit.iou20, limit.l1 / 4),),
-        )
+        goals = tuple(_map_goal(bench, subject, name) for name in _matched(bench, stage))
+        yield Task(subject.image_id, subject.shown, chosen_target(bench, subject), goals)
+
+
+def _matched(bench: Workbench, stage: Stage) -> tuple[str, ...]:
+    """The interpreters whose maps a stage matches: none for PGD."""
+    if stage.attack == "joint":
+        return at_once(bench.config)
+    return () if stage.interpreter is None else (stage.interpreter,)
+
+
+def _map_goal(bench: Workbench, subject: Subject, name: str) -> MapGoal:
+    limit = bench.thresholds[name]
+    return MapGoal(subject.clean.maps[name], limit.l1, limit.iou20, limit.l1 / 4)
 
 
 def _judged(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Outcome]]) -> Iterator[UnitResult]:
@@ -164,50 +172,56 @@ def _judged(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Out
         return
     chosen = _best_pictures(bench, stage, waiting)
     views: list[dict[str, Verdict]] = [{} for _ in waiting]
-    for name in [stage.interpreter] if stage.interpreter else list(bench.interpreters):
+    for name in _matched(bench, stage) or tuple(bench.interpreters):
         asked = [place for place, (subject, _) in enumerate(waiting) if name in subject.clean.maps]
         questions = [Question(chosen[place].pixels, waiting[place][0].clean, name) for place in asked]
-        known = [view for place in asked if (view := chosen[place].view) is not None]
+        known = [view for place in asked if (view := chosen[place].views.get(name)) is not None]
         for place, verdict in zip(asked, bench.judge.verdicts(questions, known or None), strict=True):
             views[place][name] = verdict
-    for (subject, outcome), picture, view in zip(waiting, chosen, views, strict=True):
-        yield _attack_result(bench, stage, subject, outcome, picture.data, view)
+    for (subject, outcome), picture, found in zip(waiting, chosen, views, strict=True):
+        yield _attack_result(bench, stage, subject, outcome, picture.data, found)
 
 
 @dataclass(frozen=True)
 class _Picture:
-    """A candidate as it would be saved, and what is shown of it where that is known."""
+    """A candidate as it would be saved, and what is shown of it by the interpreters that were asked already."""
 
     pixels: Tensor
     data: bytes
-    view: Shown | None = None
+    views: Mapping[str, Shown] = field(default_factory=dict)
 
 
 def _best_pictures(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subject, Outcome]]) -> list[_Picture]:
-    """The best candidate of each image, by what the honest interpreter shows of its saved picture."""
+    """The best candidate of each image, by what the honest interpreters show of its saved picture."""
     pictures = [_pictures(bench, stage, outcome) for _, outcome in waiting]
-    name = stage.interpreter
-    if name is None:
+    names = _matched(bench, stage)
+    if not names:
         return [found[0] for found in pictures]
-    questions = [
-        Question(picture.pixels, subject.clean, name)
-        for (subject, _), found in zip(waiting, pictures, strict=True)
-        for picture in found
-    ]
-    views = iter(bench.judge.shown(questions))
+    answers: dict[str, Iterator[Shown]] = {}
+    for name in names:
+        questions = [
+            Question(picture.pixels, subject.clean, name)
+            for (subject, _), found in zip(waiting, pictures, strict=True)
+            for picture in found
+        ]
+        answers[name] = iter(bench.judge.shown(questions))
     best = []
     for (subject, _), found in zip(waiting, pictures, strict=True):
-        target, limit = chosen_target(bench, subject), bench.thresholds[name]
-
-        def order(picture: _Picture, target: int = target, limit: DriftThreshold = limit) -> tuple[bool, bool, float]:
-            view = picture.view
-            if view is None:
-                return True, True, 1.0
-            kept = limit.keeps(view.shown_distance.l1, view.shown_distance.iou20)
-            return view.predicted != target, not kept, view.shown_distance.l1
-
-        best.append(min((replace(picture, view=next(views)) for picture in found), key=order))
+        seen = [replace(one, views={name: next(views) for name, views in answers.items()}) for one in found]
+        best.append(min(seen, key=partial(_order, bench, chosen_target(bench, subject))))
     return best
+
+
+def _order(bench: Workbench, target: int, picture: _Picture) -> tuple[bool, bool, float]:
+    """Rank of a candidate, lower is better: class reached, every map kept, mean L1 distance."""
+    views = picture.views
+    kept = [_keeps(bench, name, view) for name, view in views.items()]
+    distance = sum(view.shown_distance.l1 for view in views.values()) / len(views)
+    return any(view.predicted != target for view in views.values()), not all(kept), distance
+
+
+def _keeps(bench: Workbench, name: str, view: Shown) -> bool:
+    return bench.thresholds[name].keeps(view.shown_distance.l1, view.shown_distance.iou20)
 
 
 def _pictures(bench: Workbench, stage: Stage, outcome: Outcome) -> list[_Picture]:
@@ -227,10 +241,13 @@ def _attack_result(
 ) -> UnitResult:
     target = chosen_target(bench, subject)
     files = {f"{stage.name}.png": picture}
+    # A clinic that shows several maps is deceived only when every one of them is kept.
+    everything = stage.attack != "joint" or all(_keeps(bench, name, view) for name, view in views.items())
     records, named = [], []
     for name, view in views.items():
         record = _record(bench, stage.unit_id(subject.image_id), subject, name, stage.attack, view, target)
-        records.append(record.model_copy(update={"steps": outcome.steps, "stop": outcome.stop}))
+        joint = bool(record.joint) and everything
+        records.append(record.model_copy(update={"joint": joint, "steps": outcome.steps, "stop": outcome.stop}))
         prefix = stage.name if stage.interpreter else f"{stage.name}-{name}"
         files[f"{prefix}-map.npy"] = map_bytes(bench.classifier, view.shown)
         files[f"{prefix}-map-original.npy"] = map_bytes(bench.classifier, view.original)
@@ -276,7 +293,7 @@ def _record(
 ) -> Record:
     before = subject.shown.permute(1, 2, 0).contiguous().numpy()
     after = view.pixels.permute(1, 2, 0).contiguous().numpy()
-    kept = bench.thresholds[interpreter].keeps(view.shown_distance.l1, view.shown_distance.iou20)
+    kept = _keeps(bench, interpreter, view)
     flipped = view.predicted == target if target is not None else view.predicted != subject.clean.predicted
     return Record(
         unit_id=unit_id,

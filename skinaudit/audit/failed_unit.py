@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skinaudit.audit.plan import Stage
+from skinaudit.audit.plan import Stage, at_once
 from skinaudit.audit.records import Attack, Record
 from skinaudit.audit.session import Prepared
 
@@ -21,6 +21,8 @@ def failed_unit(
     """
     config = prepared.header.config
     names = prepared.asked_about(image_id) if stage.interpreter is None else (stage.interpreter,)
+    if stage.attack == "joint":
+        names = at_once(config)
     kinds: list[tuple[Attack, int]] = [(stage.attack, 0)]
     if stage.attack == "noise":
         kinds = [("noise", draw) for draw in range(config.budget.controls)] + [("jpeg", 0), ("shift", 0)]

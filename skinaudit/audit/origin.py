@@ -36,6 +36,7 @@ def command(
     parts += ["--labels LABELS"] if labels else []
     parts += [f"--subgroup {shlex.quote(name)}" for name in subgroups]
     parts += [f"--interpreters {','.join(config.interpreters)}"]
+    parts += ["--joint"] if config.joint else []
     parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)} --target {threat.target}"]
     parts += [f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size}"]
     if config.budget.mask_images != PRESETS[config.preset].mask_images:

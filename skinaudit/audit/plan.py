@@ -37,6 +37,8 @@ class Stage:
         """What a person reads beside the progress bar."""
         if self.attack == "noise":
             return "Controls (noise, JPEG, shift)"
+        if self.attack == "joint":
+            return "ADV² on all maps at once"
         return "PGD (diagnosis only)" if self.attack == "pgd" else f"ADV² on {title_of(str(self.interpreter))}"
 
     def unit_id(self, image_id: str) -> str:
@@ -45,8 +47,20 @@ class Stage:
 
 
 def stages(config: AuditConfig) -> list[Stage]:
-    """Controls first, then PGD, then ADV² on each interpreter."""
-    return [Stage("noise", None), Stage("pgd", None), *(Stage("adv2", name) for name in config.interpreters)]
+    """Controls first, then PGD, then ADV² on each interpreter, then on all of them at once."""
+    single = [Stage("adv2", name) for name in config.interpreters]
+    several = [Stage("joint", None)] if config.joint and len(at_once(config)) > 1 else []
+    return [Stage("noise", None), Stage("pgd", None), *single, *several]
+
+
+def at_once(config: AuditConfig) -> tuple[str, ...]:
+    """The interpreters that are attacked together: all but those that are asked about a few images alone."""
+    return tuple(name for name in config.interpreters if family_of(name) != "perturbation")
+
+
+def joint_steps(config: AuditConfig) -> int:
+    """Steps of ADV² on all maps at once: as many as the map that takes most."""
+    return max(config.budget.steps(family_of(name)) for name in at_once(config))
 
 
 def most_images(config: AuditConfig, name: str) -> int | None:
@@ -74,6 +88,9 @@ def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
     )
     if stage.attack == "noise":
         return (2 + budget.controls) * honest
+    if stage.attack == "joint":
+        each = sum(_STEP_PASSES[family_of(name)] for name in at_once(config))
+        return (joint_steps(config) * each) * _rows(config, None, images) + (CANDIDATES + 1) * honest
     if stage.interpreter is None:
         return budget.steps(None) * _rows(config, None, images) + 2 * honest
     family = family_of(stage.interpreter)

@@ -10,7 +10,8 @@ from skinaudit.metrics.distances import MapDistances
 
 __all__ = ["Attack", "CheckFinding", "ImageRecord", "MapDistances", "ModelCard", "Prediction", "Record", "RunHeader"]
 
-Attack = Literal["adv2", "pgd", "noise", "jpeg", "shift"]
+#: ``joint``: ADV² on several maps at once; its records count as joint only where every one of these maps is kept.
+Attack = Literal["adv2", "joint", "pgd", "noise", "jpeg", "shift"]
 
 
 class Prediction(Frozen):

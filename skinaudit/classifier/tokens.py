@@ -44,7 +44,7 @@ class SpatialFeatures:
         if self.layout == "channels last":
             return values.permute(0, 3, 1, 2)
         patches = self.size[0] * self.size[1]
-        return values[:, -patches:].transpose(1, 2).unflatten(2, self.size)
+        return values[:, -patches:].transpose(1, 2).reshape(len(values), -1, *self.size)
 
 
 class LastSpatialFeatures(LastFeatureMap):

@@ -79,6 +79,12 @@ def audit(
     labels: options.LabelsOption = None,
     subgroup: options.SubgroupOption = None,
     interpreters: options.InterpretersOption = options.DEFAULT_INTERPRETERS,
+    joint: Annotated[
+        bool,
+        typer.Option(
+            "--joint", help="Also attack all maps at once, as in a clinic that shows several; not MASK."
+        ),
+    ] = False,
     epsilon: Annotated[
         str, typer.Option("--epsilon", metavar="RADIUS", help="Largest change of a pixel: 1/255 to 64/255, or decimal.")
     ] = "8/255",
@@ -123,6 +129,7 @@ def audit(
 
         config = AuditConfig(
             interpreters=names,
+            joint=joint,
             threat=threat,
             preset=preset,
             budget=options.read_budget(preset, mask_images),

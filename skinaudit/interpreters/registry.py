@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 #: Entry points of this group name an ``InterpreterKind``; the package that brings one was installed by the user.
 GROUP = "skinaudit.interpreters"
+_NAME = re.compile(r"[a-z0-9][a-z0-9.+-]{0,39}")  # it becomes part of file names, and of lists with commas
 #: What a map is made from. Decides the steps, the first λ and the forecast of an attack.
 Family = Literal["activation", "gradient", "learned", "perturbation"]
 
@@ -56,7 +58,7 @@ def kinds() -> dict[str, InterpreterKind]:
     """Every interpreter by name, in the order of a report: the tool's own, then those of installed packages.
 
     Raises:
-        InterpreterUnavailable: an installed package brings one that cannot be loaded, or takes a name that exists.
+        InterpreterUnavailable: an installed package brings one that cannot be loaded, or whose name cannot be used.
     """
     known = {kind.name: kind for kind in _OWN}
     for point in sorted(entry_points(group=GROUP), key=lambda one: one.name):
@@ -68,6 +70,10 @@ def kinds() -> dict[str, InterpreterKind]:
         if not isinstance(found, InterpreterKind):
             raise InterpreterUnavailable(
                 f"{point.value} is a {type(found).__name__}; the entry point must name an InterpreterKind"
+            )
+        if not _NAME.fullmatch(found.name):
+            raise InterpreterUnavailable(
+                f"{point.value} is called {found.name!r}; a name is made of small letters, digits, '-', '.' and '+'"
             )
         if found.name in known:
             raise InterpreterUnavailable(f"{point.value} is called {found.name!r}, but there is one of that name")

@@ -16,8 +16,8 @@ class SmoothGrad(SampledGradient):
 
     The variant that averages magnitudes (not signed gradients, not their squares). σ is a share of the range of pixels,
     which is 1, whatever the range of the image at hand. The noise comes from ``seed`` and is the same for every image,
-    so that a map does not depend on when or beside what it was computed. ``samples`` and ``sigma`` are MONAI's defaults.
-    A search for an attack sees the first ``search_samples`` of the same noise.
+    so that a map does not depend on when or beside what it was computed. ``samples`` and ``sigma`` are the defaults of
+    MONAI. A search for an attack sees the first ``search_samples`` of the same noise.
     """
 
     samples: int = 25

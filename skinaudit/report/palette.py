@@ -21,7 +21,7 @@ PAPER = HexColor("#F5F8F8")
 WHITE = HexColor("#FFFFFF")
 
 #: Amber against teal stays apart in every common form of colour blindness, and in grey.
-ARM_COLOURS: dict[str, Color] = {"adv2": AMBER, "pgd": TEAL, "noise": GREY, "jpeg": GREY, "shift": GREY}
+ARM_COLOURS: dict[str, Color] = {"adv2": AMBER, "joint": AMBER, "pgd": TEAL, "noise": GREY, "jpeg": GREY, "shift": GREY}
 
 # Night blue to warm yellow through teal and sand: blue against yellow is the axis that colour-blind eyes keep.
 _ANCHORS = (

@@ -11,9 +11,10 @@ from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
 from skinaudit.report.results import Arm, Average, ClassCount, Exclusion, Rate
 
-ARM_ORDER: tuple[Attack, ...] = ("adv2", "pgd", "noise", "jpeg", "shift")
+ARM_ORDER: tuple[Attack, ...] = ("adv2", "joint", "pgd", "noise", "jpeg", "shift")
 ARM_TITLES: dict[Attack, str] = {
     "adv2": "ADV²",
+    "joint": "ADV² on all maps",
     "pgd": "PGD",
     "noise": "Random noise",
     "jpeg": "JPEG",

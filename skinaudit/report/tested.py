@@ -26,6 +26,7 @@ from skinaudit.report.wording import rate_cell
 MOST_ROWS = 16
 _WHAT: dict[Attack, str] = {
     "adv2": "Looks for another diagnosis and for the map of the unchanged image.",
+    "joint": "One change against several maps; every one of them has to be kept.",
     "pgd": "The same search without regard for the map.",
     "noise": "Noise of the same size, without intent.",
     "jpeg": "Re-encoding, as in daily use.",

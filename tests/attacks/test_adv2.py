@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -20,6 +22,9 @@ from skinaudit.attacks.adv2 import (
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
+from skinaudit.interpreters.gradient_map import GradientMap
+from skinaudit.interpreters.integrated_gradients import IntegratedGradients
+from skinaudit.interpreters.smooth_grad import SmoothGrad
 from tests.small_networks import images, small_network
 
 WEIGHT = torch.tensor([0.0, 3.0, 50.0])
@@ -73,10 +78,19 @@ def test_without_the_map_it_is_pgd() -> None:
         assert (joint.map_distance > 0).all()
 
 
+#: Every map that is made of input gradients, with as many points for the search as for an honest map.
+GRADIENT_MAPS: dict[str, Callable[[nn.Module], GradientMap]] = {
+    "grad": Grad,
+    "smooth-grad": partial(SmoothGrad, samples=3),
+    "integrated-gradients": partial(IntegratedGradients, steps=3, baseline=0.2),
+}
+
+
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus, nn.Tanh])
-def test_finite_difference_product_agrees_with_the_exact_one(activation: type[nn.Module]) -> None:
-    grad = Grad(small_network(activation).double())
-    goal = Goal(TARGET, (goal_for(Grad(small_network(activation))).target_map.double(),))
+@pytest.mark.parametrize("name", GRADIENT_MAPS)
+def test_finite_difference_product_agrees_with_the_exact_one(name: str, activation: type[nn.Module]) -> None:
+    grad = GRADIENT_MAPS[name](small_network(activation).double())
+    goal = Goal(TARGET, (goal_for(GRADIENT_MAPS[name](small_network(activation))).target_map.double(),))
     x, heavy = batch().double(), torch.full((3,), 1e4, dtype=torch.float64)
     exact = MapObjective(grad).evaluate(x, heavy, goal, ())
     estimate = FiniteDifferenceObjective(grad, delta=1e-3 / 255).evaluate(x, heavy, goal, ())
@@ -95,6 +109,29 @@ def test_finite_difference_at_the_step_used_points_the_same_way(activation: type
     estimate = FiniteDifferenceObjective(grad).evaluate(batch(), heavy, goal, ()).gradient.flatten(1)
     assert (functional.cosine_similarity(exact, estimate) > 0.99).all()
     torch.testing.assert_close(estimate.norm(dim=1), exact.norm(dim=1), rtol=0.05, atol=0)
+
+
+@pytest.mark.parametrize(("name", "bare", "joint"), [("grad", 1, 3), ("smooth-grad", 4, 10)])
+def test_a_step_takes_the_passes_that_it_says(name: str, bare: int, joint: int) -> None:
+    passes: list[int] = []
+    network = small_network()
+    network.register_forward_hook(lambda *_: passes.append(1))
+    objective = FiniteDifferenceObjective(GRADIENT_MAPS[name](network))
+    goal = goal_for(objective.interpreter)
+    for weight, expected in ((0.0, bare), (1.0, joint)):
+        passes.clear()
+        objective.evaluate(batch(), torch.full((3,), weight), goal, ())
+        assert len(passes) == expected
+
+
+@pytest.mark.parametrize("name", GRADIENT_MAPS)
+def test_a_row_of_a_gradient_map_does_not_feel_its_neighbours(name: str) -> None:
+    objective = FiniteDifferenceObjective(GRADIENT_MAPS[name](small_network()))
+    goal, weight = goal_for(objective.interpreter), torch.full((3,), 5.0)
+    usual = objective.evaluate(batch(), weight, goal, ())
+    other = batch()
+    other[1:] = 1 - other[1:]
+    assert torch.equal(objective.evaluate(other, weight, goal, ()).gradient[0], usual.gradient[0])
 
 
 class FlatWhereBright(nn.Module):
@@ -158,6 +195,8 @@ def cases() -> list[Case]:
         Case("cam", MapObjective(cam(network))),
         Case("smoothed grad", MapObjective(Grad(network))),
         Case("finite difference", FiniteDifferenceObjective(Grad(network))),
+        Case("smooth-grad", FiniteDifferenceObjective(SmoothGrad(network))),
+        Case("integrated-gradients", FiniteDifferenceObjective(IntegratedGradients(network))),
     ]
 
 

@@ -1,4 +1,4 @@
-"""The search on interpreters beyond those of the paper: the diagnosis changes, the map stays nearer than PGD leaves it."""
+"""The search on interpreters beyond those of the paper: the class changes, the map stays nearer than PGD leaves it."""
 
 from __future__ import annotations
 

@@ -53,7 +53,8 @@ def test_gradient_is_that_of_class_loss_wanted_mask_and_rivals_for_each_image() 
         blurred = interpreter.blur(leaf)
 
         def probability(mask: Tensor, step: int, leaf: Tensor = leaf, blurred: Tensor = blurred, k: int = k) -> Tensor:
-            return interpreter.classifier(interpreter.masked(mask, leaf, blurred, [step])).softmax(1)[0, k]
+            logits: Tensor = interpreter.classifier(interpreter.masked(mask, leaf, blurred, [step]))
+            return logits.softmax(1)[0, k]
 
         wanted = probability(1 - goal().target_map[row : row + 1], int(joint[row]))
         rivals = [probability(rest[i][row : row + 1], int(rest[i + 3][row])) for i in (0, 4)]

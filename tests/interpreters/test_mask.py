@@ -34,7 +34,8 @@ def plain_masked(m: Tensor, x: Tensor, shift: tuple[int, int]) -> Tensor:
     shown = gaussian_blur(functional.interpolate(m[:, None], x.shape[2:], mode="bilinear"), [11, 11])
     moved = torch.from_numpy(np.roll(x.numpy(), shift, (2, 3)))
     blurred = torch.from_numpy(np.roll(gaussian_blur(x, [21, 21]).numpy(), shift, (2, 3)))
-    return moved * shown + blurred * (1 - shown)
+    masked: Tensor = moved * shown + blurred * (1 - shown)
+    return masked
 
 
 def plain_solution(network: nn.Module, x: Tensor, k: int, shifts: list[tuple[int, int]], decay: float) -> Tensor:
