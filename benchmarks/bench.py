@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 
 from skinaudit.attacks.judge import Judge
-from skinaudit.audit.execute import Subject, Workbench
 from skinaudit.audit.session import interpreters_for
+from skinaudit.audit.workbench import Subject, Workbench
 from skinaudit.calibration.thresholds import read_thresholds
 from skinaudit.classifier.classifier import load_classifier
 from skinaudit.config import PRESETS, AuditConfig, Preset, TargetRule, ThreatModel

@@ -38,6 +38,11 @@ from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
+from skinaudit.interpreters.grad_cam import GradCam
+from skinaudit.interpreters.grad_cam_plus_plus import GradCamPlusPlus
+from skinaudit.interpreters.integrated_gradients import IntegratedGradients
+from skinaudit.interpreters.layer_cam import LayerCam
+from skinaudit.interpreters.smooth_grad import SmoothGrad
 
 CLASSES, SIZE = 7, 224
 BOUNDS = {"CAM": 1.15, "GRAD, finite difference": 3.3}
@@ -89,6 +94,11 @@ def rows_of(network: nn.Module, probe: Tensor, *, double_backward: bool) -> dict
         "bare": ClassObjective(network),
         "CAM": MapObjective(Cam.for_network(network, probe)),
         "GRAD, finite difference": FiniteDifferenceObjective(Grad(network)),
+        "Grad-CAM": MapObjective(GradCam.for_network(network, probe)),
+        "Grad-CAM++": MapObjective(GradCamPlusPlus.for_network(network, probe)),
+        "LayerCAM": MapObjective(LayerCam.for_network(network, probe)),
+        "SmoothGrad": FiniteDifferenceObjective(SmoothGrad(network)),
+        "Integrated Gradients": FiniteDifferenceObjective(IntegratedGradients(network)),
     }
     return rows | ({"GRAD, double backward": MapObjective(Grad(network))} if double_backward else {})
 

@@ -26,8 +26,8 @@ from benchmarks.cases import Case, check_settings
 from benchmarks.machine import unit_seconds, wait
 from benchmarks.published_mask import MaskAttack, MaskAttackSettings
 from skinaudit.attacks.judge import Question
-from skinaudit.audit.execute import Subject, Workbench, chosen_target
 from skinaudit.audit.picture_files import picture_bytes
+from skinaudit.audit.workbench import Subject, Workbench, chosen_target
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad

@@ -29,8 +29,9 @@ from benchmarks.cases import Case, CaseBook, case_of, check_settings
 from benchmarks.machine import Unit, machine, machine_line
 from benchmarks.published import run_published
 from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, fill, markdown, row
-from skinaudit.audit.execute import Workbench, run_stage
+from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
+from skinaudit.audit.workbench import Workbench
 from skinaudit.config import TargetRule
 
 IDS = Path(__file__).parent / "ids"

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import Literal
+from typing import Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 #: Confidence below which a hit does not count as held during the search (adv2: "at confidence >= 0.95").
 HELD_CONFIDENCE = 0.95
@@ -31,6 +31,24 @@ class TargetRule(StrEnum):
     RANDOM = "random"
     LEAST_LIKELY = "least-likely"
     MOST_HARMFUL = "most-harmful"
+    FALSE_ALARM = "false-alarm"
+    UNTARGETED = "untargeted"
+    SAME = "same"
+
+
+class Norm(StrEnum):
+    """What is done to a picture: values are changed, or pixels are moved (stAdv)."""
+
+    LINF = "linf"
+    FLOW = "flow"
+
+
+class TargetMap(StrEnum):
+    """Which map the attacker wants beside the diagnosis."""
+
+    BENIGN = "benign"
+    CLASS = "class"
+    PATCH = "patch"
 
 
 class Device(StrEnum):
@@ -116,9 +134,13 @@ class ThreatModel(Frozen):
     """What the attacker may do (NIST AI 100-2 E2025: evasion, integrity, white-box, deployment stage)."""
 
     epsilon: float = Field(default=8 / 255, description="L∞ radius in units of the [0,1] pixel range")
-    norm: Literal["linf"] = "linf"
+    norm: Norm = Norm.LINF
+    flow_limit: float = Field(
+        default=1.5, gt=0, le=16, description="norm flow: how many pixels a pixel may be moved at most"
+    )
+    full_resolution: bool = Field(default=False, description="the photograph is changed, before it is resized")
     target: TargetRule = TargetRule.MOST_HARMFUL
-    target_map: Literal["benign"] = "benign"
+    target_map: TargetMap = TargetMap.BENIGN
 
     @field_validator("epsilon")
     @classmethod
@@ -126,6 +148,25 @@ class ThreatModel(Frozen):
         if not 1 / 255 - 1e-9 <= value <= 64 / 255 + 1e-9:
             raise ValueError(f"epsilon must lie between 1/255 and 64/255 of the pixel range, got {value:.5g}")
         return value
+
+    @model_validator(mode="after")
+    def _asks_for_something(self) -> Self:
+        if self.keeps_diagnosis and self.keeps_map:
+            raise ValueError(
+                "target rule same and target map benign together ask for no change at all;"
+                " give the target map class or patch"
+            )
+        return self
+
+    @property
+    def keeps_diagnosis(self) -> bool:
+        """Is the diagnosis to stay what it is, so that only the map is attacked?"""
+        return self.target is TargetRule.SAME
+
+    @property
+    def keeps_map(self) -> bool:
+        """Is the map to stay what it is?"""
+        return self.target_map is TargetMap.BENIGN
 
     @property
     def epsilon_levels(self) -> int:

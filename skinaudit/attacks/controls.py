@@ -26,6 +26,19 @@ def signed_noise(pixels: Pixels, levels: int, seed: int) -> Pixels:
     return moved.clip(0, 255).astype(np.uint8)
 
 
+def random_flow(pixels: Pixels, limit: float, seed: int) -> Pixels:
+    """Every pixel is fetched from ``limit`` pixels away in a direction of its own (bilinear, edge repeated)."""
+    angle = np.random.default_rng(seed).uniform(0, 2 * np.pi, pixels.shape[:2])
+    down, right = np.indices(pixels.shape[:2])
+    places = np.stack([down + limit * np.sin(angle), right + limit * np.cos(angle)])
+    channels = [
+        ndimage.map_coordinates(one.astype(np.float32), places, order=1, mode="nearest")
+        for one in np.moveaxis(pixels, 2, 0)
+    ]
+    moved: Pixels = np.stack(channels, axis=2)
+    return moved.round().clip(0, 255).astype(np.uint8)
+
+
 def jpeg(pixels: Pixels, quality: int = 90) -> Pixels:
     """Compressed and decoded again (baseline JPEG, 4:2:0 as cameras and archives write it)."""
     buffer = io.BytesIO()

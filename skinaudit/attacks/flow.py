@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-#: Below the root of the flow's roughness (Xiao et al., equation 4), where neighbours move alike: its slope stays finite.
+#: Below the root of the flow's roughness (Xiao et al., equation 4): where neighbours move alike its slope stays finite.
 _SMOOTHING = 1e-8
 
 

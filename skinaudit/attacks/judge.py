@@ -35,6 +35,12 @@ class Question:
     pixels: Tensor  # (3,H,W) uint8
     clean: Clean
     interpreter: str
+    reference: Tensor | None = None  # map (h,w) that distances are measured to; None: the benign one
+
+    @property
+    def compared_with(self) -> Tensor:
+        """The map (h,w) that the one shown is compared with."""
+        return self.clean.maps[self.interpreter] if self.reference is None else self.reference
 
 
 @dataclass(frozen=True)
@@ -128,7 +134,7 @@ class Judge:
         logits = self.logits(pixels)
         predicted = logits.argmax(1).tolist()
         maps = self._maps(name, pixels, predicted)
-        near = compare(maps, torch.stack([question.clean.maps[name] for question in questions]))
+        near = compare(maps, torch.stack([question.compared_with for question in questions]))
         return [Shown(pixels[i], logits[i], predicted[i], maps[i], near[i]) for i in range(len(questions))]
 
     def verdicts(self, questions: Sequence[Question], shown: Sequence[Shown] | None = None) -> list[Verdict]:
@@ -150,7 +156,7 @@ class Judge:
         if moved:
             sources = [questions[i].clean.predicted for i in moved]
             maps[moved] = self._maps(name, [questions[i].pixels for i in moved], sources)
-        far = compare(maps, torch.stack([question.clean.maps[name] for question in questions]))
+        far = compare(maps, torch.stack([question.compared_with for question in questions]))
         return [
             Verdict(view.pixels, view.logits, view.predicted, view.shown, view.shown_distance, maps[i], far[i])
             for i, view in enumerate(views)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -24,6 +24,8 @@ CANDIDATES = 3
 _UNSURE, _DRIFTED, _HIT, _MISS, _CAP = 2.0, 4.0, 10.0, 1000.0, 500.0
 #: First λ and its growth per step while the class is held, by family of interpreters (mean squared map distance).
 _WEIGHTS = {"activation": (20.0, 1.15), "gradient": (50.0, 1.08), "learned": (20.0, 1.15), "perturbation": (1.0, 1.08)}
+#: First and last step of a flow, as shares of the most that a pixel may move.
+_FLOW_STEPS = (1 / 4, 1 / 80)
 
 
 @dataclass(frozen=True)
@@ -50,10 +52,24 @@ class LoopSettings:
     fallback: float = 0.6
 
     @classmethod
-    def for_attack(cls, family: str | None, *, steps: int, warm_steps: int, early_stop: bool) -> LoopSettings:
-        """Settings that measured best for a family of interpreters; None is PGD."""
+    def for_attack(
+        cls,
+        family: str | None,
+        *,
+        steps: int,
+        warm_steps: int,
+        early_stop: bool,
+        flow_limit: float | None = None,
+    ) -> LoopSettings:
+        """Settings that measured best for a family of interpreters; None is PGD.
+
+        Steps are in units of the pixel range, or in pixels for a flow: then the same shares of its limit.
+        """
         weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
-        return cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
+        found = cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
+        if flow_limit is None:
+            return found
+        return replace(found, first_step=_FLOW_STEPS[0] * flow_limit, last_step=_FLOW_STEPS[1] * flow_limit)
 
 
 @dataclass(frozen=True)

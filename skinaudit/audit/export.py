@@ -10,7 +10,7 @@ from types import MappingProxyType
 
 from skinaudit.audit.records import MapDistances, Record
 
-_NESTED = ("prediction", "to_target", "original_class", "artifacts")
+_NESTED = ("prediction", "to_target", "to_benign", "original_class", "artifacts")
 _SCALARS = tuple(name for name in Record.model_fields if name not in _NESTED)
 _DISTANCES = tuple(field.name for field in fields(MapDistances))
 
@@ -21,6 +21,7 @@ COLUMNS = (
     "confidence",
     *(f"target_{name}" for name in _DISTANCES),
     *(f"original_{name}" for name in _DISTANCES),
+    *(f"benign_{name}" for name in _DISTANCES),
 )
 
 # What a spreadsheet takes for the start of a formula (CWE-1236).
@@ -65,7 +66,8 @@ def _row(record: Record, classes: Sequence[str]) -> list[Cell]:
     if record.prediction is not None:
         values["predicted_class"] = _class_name(record.prediction.index, classes)
         values["confidence"] = record.prediction.confidence
-    for prefix, distances in (("target", record.to_target), ("original", record.original_class)):
+    measured = (("target", record.to_target), ("original", record.original_class), ("benign", record.to_benign))
+    for prefix, distances in measured:
         if distances is not None:
             values.update({f"{prefix}_{name}": getattr(distances, name) for name in _DISTANCES})
     return [values.get(column) for column in COLUMNS]

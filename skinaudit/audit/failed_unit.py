@@ -27,6 +27,9 @@ def failed_unit(
     if stage.attack == "noise":
         kinds = [("noise", draw) for draw in range(config.budget.controls)] + [("jpeg", 0), ("shift", 0)]
     unit_id = stage.unit_id(image_id)
+    rows = [(name, attack, draw) for name in names for attack, draw in kinds]
+    if stage.attack == "adv2":
+        rows += [(name, "transfer", 0) for name in at_once(config) if name != stage.interpreter]
     return unit_id, [
         Record(
             unit_id=unit_id,
@@ -37,8 +40,8 @@ def failed_unit(
             target_class=None,
             status="failed",
             reason=reason,
+            made_for=stage.interpreter if attack == "transfer" else None,
             draw=draw,
         )
-        for name in names
-        for attack, draw in kinds
+        for name, attack, draw in rows
     ]

@@ -19,7 +19,7 @@ from skinaudit.images.refusal import ImageRefused
 
 @dataclass(frozen=True)
 class CleanLook:
-    """The model's first look at a specimen: logits (K,) of the 8-bit pixels, effect of rounding to 8 bits."""
+    """The model's first look at a specimen: logits (K,), and how much rounding its input to 8 bits changes them."""
 
     logits: Tensor
     rounding: float
@@ -42,8 +42,13 @@ def look(
     decoder: Decoder,
     seed: int,
     progress: Progress,
+    *,
+    exact: bool = False,
 ) -> tuple[dict[str, CleanLook], dict[str, ImageRefused]]:
-    """Clean predictions of every readable image, in batches, and files that cannot be read again; keeps no pixels."""
+    """Clean predictions of every readable image, in batches, and files that cannot be read again; keeps no pixels.
+
+    ``exact``: what the resampler gives is not rounded to 8 bits, as in a deployed system.
+    """
     readable = [one for one in specimens if one.status == "readable"]
     again = read_again(readable, decoder, seed)
     progress.begin("look", "Clean predictions", len(readable), 0)
@@ -55,12 +60,12 @@ def look(
         read = [(one, found) for one, found in part if not isinstance(found, ImageRefused)]
         if not read:
             continue
-        exact = [classifier.preprocess.geometry(pixels) for _, pixels in read]
-        shown = [pixels.round().clamp(0, 255).to(torch.uint8) for pixels in exact]
+        floats = [classifier.preprocess.geometry(pixels) for _, pixels in read]
+        shown = [pixels.round().clamp(0, 255).to(torch.uint8) for pixels in floats]
         logits = judge.logits(shown)
-        unrounded = any(not torch.equal(a, b.float()) for a, b in zip(exact, shown, strict=True))
-        other = judge.logits(exact) if unrounded else logits
+        unrounded = any(not torch.equal(a, b.float()) for a, b in zip(floats, shown, strict=True))
+        other = judge.logits(floats) if unrounded else logits
         change = (other - logits).abs().amax(1)
         for row, (one, _) in enumerate(read):
-            looks[one.image_id] = CleanLook(logits[row], float(change[row]))
+            looks[one.image_id] = CleanLook((other if exact else logits)[row], float(change[row]))
     return looks, lost

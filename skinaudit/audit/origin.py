@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import torch
 
-from skinaudit.config import PRESETS, AuditConfig
+from skinaudit.config import PRESETS, AuditConfig, Norm
 
 
 def command(
@@ -37,7 +37,13 @@ def command(
     parts += [f"--subgroup {shlex.quote(name)}" for name in subgroups]
     parts += [f"--interpreters {','.join(config.interpreters)}"]
     parts += ["--joint"] if config.joint else []
-    parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)} --target {threat.target}"]
+    if threat.norm is Norm.FLOW:
+        parts += [f"--norm flow --flow-limit {threat.flow_limit:g}"]
+    else:
+        parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)}"]
+    parts += ["--full-resolution"] if threat.full_resolution else []
+    parts += [f"--target {threat.target}"]
+    parts += [] if threat.keeps_map else [f"--target-map {threat.target_map}"]
     parts += [f"--preset {config.preset} --seed {config.seed} --batch-size {config.batch_size}"]
     if config.budget.mask_images != PRESETS[config.preset].mask_images:
         parts += [f"--mask-images {config.budget.mask_images}"]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from skinaudit.attacks.loop import CANDIDATES
 from skinaudit.config import AuditConfig
-from skinaudit.interpreters.registry import family_of, title_of
+from skinaudit.interpreters.registry import cost_of, family_of, title_of
 
 if TYPE_CHECKING:
     from skinaudit.audit.records import Attack
@@ -47,10 +47,14 @@ class Stage:
 
 
 def stages(config: AuditConfig) -> list[Stage]:
-    """Controls first, then PGD, then ADV² on each interpreter, then on all of them at once."""
+    """Controls first, then PGD, then ADV² on each interpreter, then on all of them at once.
+
+    Where the diagnosis is to stay there is no PGD: without the map it has nothing to do.
+    """
     single = [Stage("adv2", name) for name in config.interpreters]
     several = [Stage("joint", None)] if config.joint and len(at_once(config)) > 1 else []
-    return [Stage("noise", None), Stage("pgd", None), *single, *several]
+    baseline = [] if config.threat.keeps_diagnosis else [Stage("pgd", None)]
+    return [Stage("noise", None), *baseline, *single, *several]
 
 
 def at_once(config: AuditConfig) -> tuple[str, ...]:
@@ -74,6 +78,13 @@ def shapes(config: AuditConfig) -> dict[str, int]:
     return {name: min(config.batch_size, config.budget.mask_images or config.batch_size) for name in costly}
 
 
+def search_shape(config: AuditConfig, name: str | None) -> int:
+    """Batch shape of the search against an interpreter (None: the diagnosis alone). Photographs go one at a time."""
+    if config.threat.full_resolution:
+        return 1
+    return config.batch_size if name is None else shapes(config).get(name, config.batch_size)
+
+
 def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, todo: Sequence[Stage]) -> float:
     """Upper bound of the time that these stages take for that many images (whole batches)."""
     return sum(_passes(stage, config, images) for stage in todo) * seconds_per_pass
@@ -83,22 +94,31 @@ def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
     """Upper bound of the passes of a stage (judging included)."""
     budget = config.budget
     honest = sum(
-        (_FORWARD_PASSES + _EXPLAIN_PASSES[family_of(name)]) * _rows(config, name, images)
-        for name in config.interpreters
+        (_FORWARD_PASSES + _explain_passes(name)) * _rows(config, name, images) for name in config.interpreters
     )
     if stage.attack == "noise":
         return (2 + budget.controls) * honest
     if stage.attack == "joint":
-        each = sum(_STEP_PASSES[family_of(name)] for name in at_once(config))
+        each = sum(_step_passes(name) for name in at_once(config))
         return (joint_steps(config) * each) * _rows(config, None, images) + (CANDIDATES + 1) * honest
     if stage.interpreter is None:
         return budget.steps(None) * _rows(config, None, images) + 2 * honest
     family = family_of(stage.interpreter)
-    steps, each = budget.steps(family), _STEP_PASSES[family]
+    steps, each = budget.steps(family), _step_passes(stage.interpreter)
     warm = min(steps, budget.warm_steps)
-    warm_each = 1.0 if family == "gradient" else each
-    judged = CANDIDATES * _FORWARD_PASSES + (CANDIDATES + 1) * _EXPLAIN_PASSES[family]
+    warm_each = 1.0 if family == "gradient" and cost_of(stage.interpreter)[1] is None else each
+    judged = CANDIDATES * _FORWARD_PASSES + (CANDIDATES + 1) * _explain_passes(stage.interpreter)
     return (warm * warm_each + (steps - warm) * each + judged) * _rows(config, stage.interpreter, images)
+
+
+def _explain_passes(name: str) -> float:
+    own, _ = cost_of(name)
+    return _EXPLAIN_PASSES[family_of(name)] if own is None else own
+
+
+def _step_passes(name: str) -> float:
+    _, own = cost_of(name)
+    return _STEP_PASSES[family_of(name)] if own is None else own
 
 
 def _rows(config: AuditConfig, name: str | None, images: int) -> int:

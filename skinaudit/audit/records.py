@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from skinaudit.calibration.thresholds import DriftThreshold
-from skinaudit.config import AuditConfig, Frozen
+from skinaudit.config import AuditConfig, Frozen, TargetMap
 from skinaudit.metrics.distances import MapDistances
 
 __all__ = ["Attack", "CheckFinding", "ImageRecord", "MapDistances", "ModelCard", "Prediction", "Record", "RunHeader"]
 
 #: ``joint``: ADV² on several maps at once; its records count as joint only where every one of these maps is kept.
-Attack = Literal["adv2", "joint", "pgd", "noise", "jpeg", "shift"]
+#: ``transfer``: what another interpreter shows of the picture that ADV² made for the one in ``made_for``.
+Attack = Literal["adv2", "joint", "transfer", "pgd", "noise", "jpeg", "shift"]
 
 
 class Prediction(Frozen):
@@ -51,19 +52,28 @@ class Record(Frozen):
     target_class: int | None  # None for controls
     status: Literal["judged", "failed"]
     reason: str | None = None
+    made_for: str | None = None  # transfer: the interpreter that the picture was made for
     draw: int = 0
     prediction: Prediction | None = None
-    flipped: bool = False  # adv2/pgd: argmax is the target; controls: argmax is no longer the source class
+    #: adv2/pgd: argmax is the target (rule untargeted: any class but the source); controls, and everything under the
+    #: rule same: argmax is no longer the source class.
+    flipped: bool = False
     linf_levels: int = 0  # measured on the saved pixels, in grey levels of 255
     image_ssim: float = 1.0
-    to_target: MapDistances | None = None  # map of the class now predicted against the benign map
+    displacement_max: float | None = None  # norm flow: pixels that the farthest moved pixel was moved, and the mean
+    displacement_mean: float | None = None
+    to_target: MapDistances | None = None  # map of the class now predicted against the wanted map (the benign one)
+    to_benign: MapDistances | None = None  # the same map against the benign one, where that is not the one wanted
+    wanted_map: TargetMap = TargetMap.BENIGN  # what was wanted of this map; differs from the settings for map_reason
+    map_donor: str | None = None  # target map "class": id of the image whose benign map was wanted
+    map_reason: str | None = None  # why the wanted map is not quite the one that was asked for
     original_class: MapDistances | None = None  # map of the original class at the changed image, same reference
-    kept: bool | None = None
-    joint: bool | None = None  # flipped and kept
+    kept: bool | None = None  # the map shown is the wanted one, within the drift limits
+    joint: bool | None = None  # flipped and kept; under the rule same: not flipped, and kept
     batch_size: int | None = None  # images that were computed together; None: as in the run's settings
     steps: int = 0
     stop: str | None = None  # "target reached", "no improvement", "steps used up"
-    artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY)
+    artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY); see the engine
 
 
 class ModelCard(Frozen):

@@ -20,6 +20,8 @@ _NAMES = {
     "subgroups": "label columns of subgroups",
     "config.threat.epsilon": "epsilon",
     "config.threat.norm": "norm of the attack",
+    "config.threat.flow_limit": "limit of the flow",
+    "config.threat.full_resolution": "attack at full resolution",
     "config.threat.target": "target class rule",
     "config.threat.target_map": "target map",
     "config.budget.images": "most images attacked",

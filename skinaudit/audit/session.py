@@ -15,7 +15,6 @@ import torch
 from skinaudit import __version__
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.checking import check_before_audit, with_accuracy
-from skinaudit.audit.execute import Workbench
 from skinaudit.audit.limits import Origin, drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
@@ -23,6 +22,7 @@ from skinaudit.audit.plan import Stage, forecast_seconds, most_images, shapes, s
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
 from skinaudit.audit.survey import Specimen, balanced_choice, labels_digest, survey
+from skinaudit.audit.workbench import Workbench, left_alone
 from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.finding import one_at_a_time
@@ -114,14 +114,16 @@ def prepare(
         config = config.model_copy(update={"batch_size": 1})
     request = replace(request, config=config)
     judge = Judge(classifier, interpreters, config.batch_size, device, shapes(config))
-    looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress)
+    exact = config.threat.full_resolution
+    looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress, exact=exact)
     specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
     readable = [one for one in specimens if one.status == "readable"]
     usable = _usable(classifier, readable, looks, labels_given=bool(request.labels))
     if not usable:
         raise NothingToAudit(_why_nothing(specimens, looks, labels_given=bool(request.labels)))
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
-    chosen = balanced_choice(usable, reference, config.budget.images)
+    open_to_attack = _in_scope(config, classifier, usable, looks)
+    chosen = balanced_choice(open_to_attack, reference, config.budget.images)
     thresholds, origin = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
@@ -212,6 +214,24 @@ def _usable(
     if not labels_given:
         return list(readable)
     return [one for one in readable if one.label == classifier.classes[looks[one.image_id].predicted]]
+
+
+def _in_scope(
+    config: AuditConfig, classifier: Classifier, usable: Sequence[Specimen], looks: Mapping[str, CleanLook]
+) -> list[Specimen]:
+    """Those that the target rule does not leave alone.
+
+    Raises:
+        NothingToAudit: it leaves all of them alone.
+    """
+    reasons = {one.image_id: left_alone(config, classifier, looks[one.image_id]) for one in usable}
+    found = [one for one in usable if reasons[one.image_id] is None]
+    if not found:
+        raise NothingToAudit(
+            f"target rule {config.threat.target} leaves all {len(usable)} usable images alone:"
+            f" {reasons[usable[0].image_id]}"
+        )
+    return found
 
 
 def _why_nothing(specimens: Sequence[Specimen], looks: Mapping[str, CleanLook], *, labels_given: bool) -> str:

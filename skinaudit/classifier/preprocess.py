@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from monai.data.image_reader import PILReader
 from monai.data.meta_tensor import MetaTensor
+from monai.utils.enums import MetaKeys
 from PIL import Image
 from torch import Tensor, nn
 
@@ -52,7 +53,20 @@ class Preprocess:
             raise ValueError(f"pixels: expected (H,W,3) uint8, got {pixels.shape} {pixels.dtype}")
         reader = PILReader(reverse_indexing=self.reverse_indexing)
         array, meta = reader.get_data(Image.fromarray(pixels))
-        image: Tensor = MetaTensor(torch.from_numpy(array.astype(np.float32)), meta=meta)
+        return self._through(MetaTensor(torch.from_numpy(array.astype(np.float32)), meta=meta))
+
+    def differentiable(self, picture: Tensor) -> Tensor:
+        """Run the same geometry with a graph to the picture; every step of it is linear in the pixels.
+
+        Args:
+            picture: (3,H,W) float, about [0,255], in model orientation, as a photograph of any size lies there.
+
+        Returns:
+            (3,h,w) float32 on the picture's device: what `geometry` gives for the same pixels.
+        """
+        return self._through(MetaTensor(picture.permute(1, 2, 0), meta={MetaKeys.ORIGINAL_CHANNEL_DIM: -1}))
+
+    def _through(self, image: Tensor) -> Tensor:
         for step in self.steps:
             image = step(image)
         plain = image.as_tensor() if isinstance(image, MetaTensor) else image

@@ -17,7 +17,7 @@ from skinaudit.cli.console import Console, duration
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
 from skinaudit.cli.model_options import takes_a_model
-from skinaudit.config import PRESETS, AuditConfig, Device, Preset, TargetRule, ThreatModel
+from skinaudit.config import PRESETS, AuditConfig, Device, Norm, Preset, TargetMap, TargetRule, ThreatModel
 
 if TYPE_CHECKING:
     from skinaudit.audit.outlook import Outlook
@@ -55,6 +55,9 @@ Examples:
   skinaudit audit models/isic2018-efficientnet-lite0 photos/ --labels truth.csv --out runs/first
   skinaudit audit isic2018-efficientnet-lite0 photos/ --preset quick --interpreters cam
   skinaudit audit my-bundle/ photos/ --epsilon 4/255 --target random --json > result.json
+  skinaudit audit my-bundle/ photos/ --target same --target-map patch
+  skinaudit audit my-bundle/ photos/ --norm flow --flow-limit 0.5
+  skinaudit audit my-bundle/ photos/ --full-resolution
   skinaudit audit lesion.pt photos/ --network timm:resnet50 --classes mel,nv,bkl --mean imagenet --size 224
   skinaudit audit clinic.networks:make photos/ --classes mel,nv --mean none --size 224 --weights w.pt --trust-code
 
@@ -81,19 +84,65 @@ def audit(
     interpreters: options.InterpretersOption = options.DEFAULT_INTERPRETERS,
     joint: Annotated[
         bool,
+        typer.Option("--joint", help="Also attack all maps at once, as in a clinic that shows several; not MASK."),
+    ] = False,
+    norm: Annotated[
+        Norm,
         typer.Option(
-            "--joint", help="Also attack all maps at once, as in a clinic that shows several; not MASK."
+            "--norm",
+            metavar="linf|flow",
+            help="What the attacker does to a picture: change every value by at most --epsilon (linf), or move every "
+            "pixel by at most --flow-limit (flow: a distortion that adds no noise; stAdv).",
+        ),
+    ] = Norm.LINF,
+    epsilon: Annotated[
+        str | None,
+        typer.Option(
+            "--epsilon",
+            metavar="RADIUS",
+            help="Largest change of a pixel: 1/255 to 64/255, or decimal. Default: 8/255.",
+        ),
+    ] = None,
+    flow_limit: Annotated[
+        float | None,
+        typer.Option(
+            "--flow-limit",
+            metavar="PIXELS",
+            min=0.05,
+            max=16.0,
+            help="With --norm flow: how many pixels a pixel may be moved at most. Default: "
+            f"{ThreatModel().flow_limit:g}, no more than the half-pixel shift that counts as harmless.",
+        ),
+    ] = None,
+    full_resolution: Annotated[
+        bool,
+        typer.Option(
+            "--full-resolution",
+            help="Attack the photograph itself, before the model resizes it: the harder task of whoever has only the "
+            "camera's file. Saves a full-size picture that a deployed system can be given. Slower with large files; "
+            "the search takes one photograph at a time.",
         ),
     ] = False,
-    epsilon: Annotated[
-        str, typer.Option("--epsilon", metavar="RADIUS", help="Largest change of a pixel: 1/255 to 64/255, or decimal.")
-    ] = "8/255",
     target: Annotated[
         TargetRule,
         typer.Option(
-            "--target", metavar="RULE", help="Class the attacker wants: random, least-likely or most-harmful."
+            "--target",
+            metavar="RULE",
+            help="Diagnosis the attacker wants: most-harmful (cancer is missed, a benign lesion becomes melanoma), "
+            "false-alarm (the second alone; malignant images are left out), least-likely, random, untargeted (any "
+            "other), or same (it stays, and only the map is sent elsewhere; needs --target-map class or patch).",
         ),
     ] = TargetRule.MOST_HARMFUL,
+    target_map: Annotated[
+        TargetMap,
+        typer.Option(
+            "--target-map",
+            metavar="MAP",
+            help="Map the attacker wants beside it: benign (as before the attack, so that nobody is warned), class "
+            "(that of another image of the wanted class, drawn by seed: a map that looks right), or patch (a disc or "
+            "rectangle where the benign map shows nothing: can the map be sent anywhere?).",
+        ),
+    ] = TargetMap.BENIGN,
     preset: Annotated[
         Preset, typer.Option("--preset", metavar="PRESET", help="How much work: quick, standard or thorough.")
     ] = Preset.STANDARD,
@@ -122,7 +171,7 @@ def audit(
     """Replaced by ``HELP``."""
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
-        threat = ThreatModel(epsilon=options.read_epsilon(epsilon), target=target)
+        threat = options.read_threat(epsilon, target, target_map, norm, flow_limit, full_resolution)
         names = options.read_interpreters(interpreters)
         from skinaudit.audit.machine import choose_device
         from skinaudit.audit.session import AuditRequest
@@ -196,10 +245,11 @@ def _check_lines(header: RunHeader) -> list[str]:
 def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:
     """What is audited, what is left out and why, and what it will cost."""
     from skinaudit.audit.engines.local import status_of
-    from skinaudit.report.wording import epsilon_text
+    from skinaudit.report.change import allowed, place
 
     header = prepared.header
     model, config = header.model, header.config
+    threat = config.threat
     left_out = Counter(
         f"{status}: {reason}" for one in prepared.specimens for status, reason in [status_of(prepared, one)] if reason
     )
@@ -215,7 +265,8 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
         ("Images", f"{header.images_found} found, {len(prepared.chosen)} to be attacked"),
         *(("", f"{count} not attacked, {why}") for why, count in sorted(left_out.items())),
         *((("Subgroups", ", ".join(header.subgroups)),) if header.subgroups else ()),
-        ("Attack", f"epsilon {epsilon_text(config.threat.epsilon)}, target {config.threat.target}, {config.preset}"),
+        ("Attack", f"{allowed(threat)}, {place(threat)}; target {threat.target}, {config.preset}"),
+        *((("", f"target map {config.threat.target_map}"),) if not config.threat.keeps_map else ()),
         ("Maps", f"{', '.join(config.interpreters)}; drift limits: {header.threshold_origin}"),
         ("Run", f"{folder} on {config.device}, {config.threads} threads, batches of {config.batch_size}"),
     ]

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from skinaudit.classifier.source import ModelSource
 from skinaudit.cli.console import Console
-from skinaudit.config import PRESETS, AuditConfig, Budget, Device, Preset, ThreatModel
+from skinaudit.config import PRESETS, AuditConfig, Budget, Device, Norm, Preset, TargetMap, TargetRule, ThreatModel
 
 if TYPE_CHECKING:
     import torch
@@ -101,6 +101,39 @@ def read_epsilon(text: str) -> float:
     except (ValueError, ZeroDivisionError, OverflowError):
         reason = f"{text!r} is no number; write a fraction such as 8/255, or a decimal such as 0.031"
     raise typer.BadParameter(reason, param_hint="--epsilon")
+
+
+def read_threat(
+    epsilon: str | None,
+    target: TargetRule,
+    target_map: TargetMap,
+    norm: Norm = Norm.LINF,
+    flow_limit: float | None = None,
+    full_resolution: bool = False,
+) -> ThreatModel:
+    """What the attacker may do and wants; None stands for the default.
+
+    Raises:
+        typer.BadParameter: the radius is none, it or the flow's limit has no meaning with the norm, or diagnosis and
+            map are both to stay.
+    """
+    if norm is Norm.FLOW and epsilon is not None:
+        raise typer.BadParameter("has no meaning with --norm flow, which has --flow-limit", param_hint="--epsilon")
+    if norm is not Norm.FLOW and flow_limit is not None:
+        raise typer.BadParameter("has a meaning with --norm flow alone", param_hint="--flow-limit")
+    default = ThreatModel()
+    try:
+        return ThreatModel(
+            epsilon=default.epsilon if epsilon is None else read_epsilon(epsilon),
+            norm=norm,
+            flow_limit=default.flow_limit if flow_limit is None else flow_limit,
+            full_resolution=full_resolution,
+            target=target,
+            target_map=target_map,
+        )
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    raise typer.BadParameter(reason, param_hint="--target-map")
 
 
 def read_interpreters(text: str) -> tuple[str, ...]:

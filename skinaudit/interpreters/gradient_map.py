@@ -63,16 +63,24 @@ class GradientMap(Interpreter, Protocol):
         """The map (N,h,w) in [0,1] of that mean (N,3,H,W), differentiable in it and in x."""
 
 
+def mean_part(interpreter: GradientMap, x: Tensor, classes: Tensor, *, searching: bool) -> Tensor:
+    """What ``map_of`` makes a map of, (N,3,H,W), detached; memory does not grow with the number of points."""
+    image = x.detach()
+    points = interpreter.points(image, searching=searching)
+    total = torch.zeros_like(image)
+    for point in points:
+        total += interpreter.part(interpreter.gradient_at(point.of(image), classes))
+    return total / len(points)
+
+
 @dataclass(frozen=True)
 class SampledGradient(ABC):
-    """A ``GradientMap`` of the class logit z_c at several points, visited one after another.
-
-    Memory does not grow with their number, except in ``differentiable``, which needs all of them at once.
-    """
+    """A ``GradientMap`` of the class logit z_c at several points, visited one after another."""
 
     classifier: nn.Module
     pool: int = 4
     smoothing: Smoothing = Smoothing("exact")
+    name: str = ""
 
     @property
     def score(self) -> Literal["loss", "logit"]:
@@ -101,17 +109,12 @@ class SampledGradient(ABC):
 
     def explain(self, x: Tensor, classes: Tensor) -> Tensor:
         """Maps (N, H/pool, W/pool) in [0,1]."""
-        image = x.detach()
-        points = self.points(image, searching=False)
-        total = torch.zeros_like(image)
-        for point in points:
-            total += self.part(self.gradient_at(point.of(image), classes))
-        return self.map_of(total / len(points), image)
+        return self.map_of(mean_part(self, x, classes, searching=False), x.detach())
 
     def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,K) and maps with a graph to x; one pass for the logits, one for each point.
 
-        Costly: an attack uses first-order passes instead (``GradientMap``).
+        Takes the memory of all points at once: an attack uses first-order passes instead (``GradientMap``).
         """
         points = self.points(x, searching=False)
         total = torch.zeros_like(x)

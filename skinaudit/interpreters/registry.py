@@ -26,7 +26,9 @@ class InterpreterKind:
     """An interpreter before it meets a network.
 
     ``build`` takes the classifier (pixels (N,3,H,W) in [0,1] to logits) and one image (1,3,H,W) of the size that the
-    classifier gets, and raises ``InterpreterUnavailable`` where the network has nothing it could use.
+    classifier gets, and raises ``InterpreterUnavailable`` where the network has nothing it could use. For the forecast
+    of an audit: what one map and one step of an attack cost, a forward pass with input gradient being 1; None: as is
+    usual in the family.
     """
 
     name: str
@@ -34,6 +36,8 @@ class InterpreterKind:
     family: Family
     summary: str
     build: Callable[[nn.Module, Tensor], Interpreter]
+    explain_passes: float | None = None
+    step_passes: float | None = None
 
 
 def build_interpreter(name: str, classifier: nn.Module, probe: Tensor) -> Interpreter:
@@ -94,6 +98,11 @@ def summary_of(name: str) -> str:
 def family_of(name: str) -> Family:
     """The family of an interpreter; one that is not installed here counts as a gradient, the costlier guess."""
     return kinds()[name].family if name in kinds() else "gradient"
+
+
+def cost_of(name: str) -> tuple[float | None, float | None]:
+    """``explain_passes`` and ``step_passes``; None where the family decides, or it is not installed here."""
+    return (kinds()[name].explain_passes, kinds()[name].step_passes) if name in kinds() else (None, None)
 
 
 def _cam(classifier: nn.Module, probe: Tensor) -> Interpreter:
@@ -224,6 +233,8 @@ _OWN = (
         "gradient",
         "Gradient saliency averaged over noisy copies of the image, which hides what is mere noise of the gradient.",
         _smooth_grad,
+        explain_passes=25.0,
+        step_passes=16.0,
     ),
     InterpreterKind(
         "integrated-gradients",
@@ -231,5 +242,7 @@ _OWN = (
         "gradient",
         "Each pixel times the mean gradient on the way from a black image to this one.",
         _integrated_gradients,
+        explain_passes=32.0,
+        step_passes=16.0,
     ),
 )

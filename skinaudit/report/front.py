@@ -12,13 +12,14 @@ from reportlab.platypus import Flowable, FrameBreak, Paragraph, Spacer, Table, T
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette, style
 from skinaudit.report.auditable import alarm_box
+from skinaudit.report.change import allowed, place
 from skinaudit.report.picture_rows import Panel, PictureRow, diagnosis_lines
 from skinaudit.report.pictures import Gallery
 from skinaudit.report.prose import PURPOSE
 from skinaudit.report.results import Answer, Case, Report
 from skinaudit.report.style import BODY, BOLD, CAPTION, LABEL, LEAD, SMALL, TINY_INK, WIDTH, paragraph, text
 from skinaudit.report.tested import what_was_tested
-from skinaudit.report.wording import date_text, epsilon_text
+from skinaudit.report.wording import date_text
 
 BAND_HEIGHT = 318.0
 QUESTION = "Can the diagnosis be changed without the explanation showing it?"
@@ -103,9 +104,10 @@ def cover(report: Report, contents: Sequence[tuple[str, str, int | None]]) -> li
 
 def _facts(report: Report) -> Table:
     header = report.header
+    threat = header.config.threat
     facts = (
         ("SCOPE", report.scope),
-        ("CHANGE ALLOWED", f"L∞ at most {epsilon_text(header.config.threat.epsilon)}, white-box, after resizing"),
+        ("CHANGE ALLOWED", f"{allowed(threat)}, white-box, {place(threat)}"),
         ("RUN CLOSED", date_text(report.closed_at)),
         ("RUN", header.run_id),
         ("MODEL DIGEST (SHA-256)", f"{header.model.tensor_digest[:32]}…"),

@@ -10,6 +10,7 @@ from PIL import Image
 from reportlab.lib.utils import ImageReader
 
 from skinaudit.audit.records import Attack, ImageRecord, Prediction, Record
+from skinaudit.config import Norm, ThreatModel
 from skinaudit.report.palette import colour_table
 from skinaudit.report.results import Case
 from skinaudit.report.run_view import RunView
@@ -21,15 +22,18 @@ JPEG_QUALITY = 86
 OVERLAY = 0.62
 #: The difference picture is drawn around mid grey, amplified so that the largest allowed change fills its range.
 MID_GREY = 127.5
+_FLOW_RANGE = 40
 
 
-def amplification(epsilon: float) -> int:
-    """Factor of the difference picture at this L∞ radius: the largest change just reaches black or white.
+def amplification(threat: ThreatModel) -> int:
+    """Factor of the difference picture: at an L∞ radius the largest change just reaches black or white.
 
-    >>> amplification(8 / 255)
-    15
+    A flow sets no bound on a value; there the factor leaves a change of 40 grey levels in range.
+
+    >>> amplification(ThreatModel(epsilon=8 / 255)), amplification(ThreatModel(norm=Norm.FLOW))
+    (15, 3)
     """
-    return max(1, int(MID_GREY / (epsilon * 255)))
+    return max(1, int(MID_GREY / (_FLOW_RANGE if threat.norm is Norm.FLOW else threat.epsilon * 255)))
 
 
 def difference(clean: NDArray[np.uint8], changed: NDArray[np.uint8], factor: int) -> NDArray[np.uint8]:
@@ -68,7 +72,7 @@ class Gallery:
         # One unit may hold the verdicts of several interpreters on the same pixels.
         self._records = {(record.unit_id, record.interpreter, record.attack): record for record in view.records()}
         self._made: dict[tuple[str, ...], ImageReader | None] = {}
-        self.factor = amplification(view.header.config.threat.epsilon)
+        self.factor = amplification(view.header.config.threat)
 
     def verdict(self, case: Case, attack: Attack) -> Record | None:
         """What the attack ("adv2" or "pgd") made of this image, None when the run has no such verdict."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from skinaudit.audit.records import RunHeader
 from skinaudit.config import HELD_CONFIDENCE
 from skinaudit.interpreters.registry import family_of, kinds, title_of
-from skinaudit.report.wording import epsilon_text
+from skinaudit.report import change
 
 TARGET_RULES = {
     "random": "a class drawn at random among the others",
@@ -40,18 +40,9 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         ("Knowledge", "White-box: architecture, weights, pre-processing and interpreter are known to the attacker."),
         (
             "Capability",
-            (
-                f"Each pixel value may change by at most {epsilon_text(threat.epsilon)} (L∞ norm, "
-                f"{threat.epsilon_levels} of 255 grey levels as saved). One image at a time; no access to training."
-            ),
+            change.capability(threat),
         ),
-        (
-            "What enters where",
-            (
-                f"The change is added after the image was resized to the {width} × {height} pixels that the model "
-                "sees. An attacker who holds only the camera's full-size image has a harder task, which was not tested."
-            ),
-        ),
+        ("What enters where", change.where_it_enters(threat, width, height)),
         ("Diagnosis wanted", f"Target rule “{threat.target}”: {TARGET_RULES[threat.target]}."),
         ("Map wanted", "The map of the unchanged image, so that the clinician sees what an honest case would show."),
         (
@@ -64,7 +55,7 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         (
             "Controls",
             (
-                "Random noise of the same size without intent; JPEG re-encoding and a half-pixel shift, which are "
+                f"{change.noise(threat)}; JPEG re-encoding and a half-pixel shift, which are "
                 "harmless in daily use. They show what this model and its maps do when nobody attacks."
             ),
         ),
@@ -102,14 +93,12 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
     """What this run cannot say, as plainly as what it can."""
     tested = {name.lower() for name in header.config.interpreters}
     absent = [kind.title for name, kind in kinds().items() if name not in tested]
+    place, kind = change.not_tested(header.config.threat)
     return (
         "A failed attack is no proof of robustness: another search, or more steps, may succeed.",
-        (
-            "Changes at full camera resolution, before resizing and compression, were not tested; nor were printed, "
-            "re-photographed or physical changes, nor changes of skin, light or lens."
-        ),
+        place,
         "Attackers without knowledge of the model (black-box, transfer from another model) were not tested.",
-        "Norms other than L∞, and geometric distortion, were not tested. Only this one radius was.",
+        kind,
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
         *(f"{title_of(name)} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),

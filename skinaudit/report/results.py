@@ -64,6 +64,8 @@ class Arm(Frozen):
     confidence: Average
     l1_points: tuple[float, ...]
     largest_change_levels: int
+    largest_displacement: float | None = None  # pixels, where pixels were moved; and the mean over images and pixels
+    mean_displacement: float | None = None
     mean_steps: float | None
 
 
@@ -229,6 +231,28 @@ class Auditability(Frozen):
     rows: tuple[CheckRow, ...] = ()
 
 
+class TransferCell(Frozen):
+    """Pictures made for one map, seen through another."""
+
+    joint: Rate
+    l1: Average
+
+
+class TransferRow(Frozen):
+    """One set of pictures, by the map they were made for; a cell for each map, None where it was not judged."""
+
+    title: str
+    cells: tuple[TransferCell | None, ...]
+
+
+class Transfer(Frozen):
+    """The transfer matrix: ``titles`` name its columns, the last row is PGD."""
+
+    titles: tuple[str, ...]
+    rows: tuple[TransferRow, ...]
+    findings: tuple[str, ...]
+
+
 class Report(Frozen):
     """One audit, told in numbers and sentences."""
 
@@ -246,6 +270,7 @@ class Report(Frozen):
     auditable: Auditability = Auditability()  # empty in reports of versions that did not ask
     data: Data
     interpreters: tuple[InterpreterResult, ...]
+    transfer: Transfer | None = None  # None where a run has one map alone
     subgroups: tuple[Subgroup, ...] = ()  # empty where the labels have no such columns
     worst: tuple[Case, ...]
     threat: tuple[tuple[str, str], ...]

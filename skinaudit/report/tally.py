@@ -15,6 +15,7 @@ ARM_ORDER: tuple[Attack, ...] = ("adv2", "joint", "pgd", "noise", "jpeg", "shift
 ARM_TITLES: dict[Attack, str] = {
     "adv2": "ADV²",
     "joint": "ADV² on all maps",
+    "transfer": "Transfer",
     "pgd": "PGD",
     "noise": "Random noise",
     "jpeg": "JPEG",
@@ -79,6 +80,10 @@ def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
         confidence=average(_means(groups, lambda record: record.prediction.confidence if record.prediction else None)),
         l1_points=tuple(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
         largest_change_levels=max((record.linf_levels for record in judged), default=0),
+        largest_displacement=max(
+            (row.displacement_max for row in judged if row.displacement_max is not None), default=None
+        ),
+        mean_displacement=_mean([row.displacement_mean for row in judged if row.displacement_mean is not None]),
         mean_steps=fmean(record.steps for record in judged) if judged else None,
     )
 
@@ -96,6 +101,10 @@ def _all_kept(group: Sequence[Record]) -> bool | None:
 def _means(groups: Sequence[Sequence[Record]], value: Callable[[Record], float | None]) -> list[float]:
     found = [[number for record in group if (number := value(record)) is not None] for group in groups]
     return [fmean(numbers) for numbers in found if numbers]
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return fmean(values) if values else None
 
 
 def paired_joint(records: Sequence[Record]) -> tuple[list[bool], list[bool]]:

@@ -124,6 +124,23 @@ def test_a_step_takes_the_passes_that_it_says(name: str, bare: int, joint: int) 
         assert len(passes) == expected
 
 
+@pytest.mark.parametrize("make", [SmoothGrad, IntegratedGradients])
+def test_a_search_on_few_points_starts_from_the_honest_map(make: type[SmoothGrad | IntegratedGradients]) -> None:
+    objective = FiniteDifferenceObjective(make(small_network()))
+    goal = Goal(TARGET, (objective.interpreter.explain(batch(), TARGET),))
+    state = objective.start(batch(), goal)
+    with_shift = objective.evaluate(batch(), WEIGHT, goal, state)
+    assert with_shift.map_distance.max() < 1e-5
+    assert objective.evaluate(batch(), WEIGHT, goal, ()).map_distance.min() > 1e-3
+    assert with_shift.state is state
+
+
+@pytest.mark.parametrize("name", GRADIENT_MAPS)
+def test_a_search_on_all_points_has_no_state(name: str) -> None:
+    objective = FiniteDifferenceObjective(GRADIENT_MAPS[name](small_network()))
+    assert objective.start(batch(), Goal(TARGET)) == ()
+
+
 @pytest.mark.parametrize("name", GRADIENT_MAPS)
 def test_a_row_of_a_gradient_map_does_not_feel_its_neighbours(name: str) -> None:
     objective = FiniteDifferenceObjective(GRADIENT_MAPS[name](small_network()))

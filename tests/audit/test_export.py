@@ -28,7 +28,7 @@ def test_a_record_becomes_one_line_of_words_and_numbers() -> None:
 
 
 def test_every_scalar_of_a_record_has_a_column() -> None:
-    nested = {"prediction", "to_target", "original_class", "artifacts"}
+    nested = {"prediction", "to_target", "to_benign", "original_class", "artifacts"}
     assert set(Record.model_fields) - nested <= set(COLUMNS)
     assert not nested & set(COLUMNS)
     assert len(COLUMNS) == len(set(COLUMNS))
@@ -39,7 +39,7 @@ def test_what_is_not_known_is_empty() -> None:
     (row,) = table(record(status="failed", reason="out of memory", **dict.fromkeys(unknown)))
     assert row["reason"] == "out of memory"
     empty = {column for column, cell in row.items() if cell == ""}
-    maps = {column for column in COLUMNS if column.startswith(("target_", "original_"))}
+    maps = {column for column in COLUMNS if column.startswith(("target_", "original_", "benign_"))}
     assert empty == maps | {"predicted_class", "confidence", "kept", "joint", "stop", "batch_size"}
 
 

@@ -38,17 +38,19 @@ def plain_masked(m: Tensor, x: Tensor, shift: tuple[int, int]) -> Tensor:
     return masked
 
 
-def plain_solution(network: nn.Module, x: Tensor, k: int, shifts: list[tuple[int, int]], decay: float) -> Tensor:
+def plain_solution(
+    network: nn.Module, x: Tensor, k: int, shifts: list[tuple[int, int]], rates: list[float] | None = None
+) -> Tensor:
     """The map of one image (1,3,H,W) by a plain loop over torch's own Adam, with the numbers of the paper."""
     m = torch.full((1, x.shape[2] // 8, x.shape[3] // 8), 0.5, dtype=x.dtype, requires_grad=True)
     adam = torch.optim.Adam([m], lr=0.1)
-    for shift in shifts:
+    for step, shift in enumerate(shifts):
+        adam.param_groups[0]["lr"] = rates[step] if rates else 0.1
         probability = network(plain_masked(m, x, shift)).softmax(1)[0, k]
         variation = ((m[:, 1:] - m[:, :-1]).abs() ** 3).sum() + ((m[:, :, 1:] - m[:, :, :-1]).abs() ** 3).sum()
         adam.zero_grad()
         (probability + 1e-4 * (1 - m).sum() + 1e-2 * variation).backward()
         adam.step()
-        adam.param_groups[0]["lr"] *= decay
         m.data.clamp_(0, 1)
     return 1 - m.detach()
 
@@ -61,31 +63,34 @@ def shifts_of(interpreter: Mask, steps: int) -> list[tuple[int, int]]:
     return [(down - 20, right - 24) for down, right in places]
 
 
-@pytest.mark.parametrize("last_rate", [None, 0.01])
-def test_solution_is_that_of_a_plain_loop(last_rate: float | None) -> None:
-    interpreter = Mask(small_network().double(), dataclasses.replace(SHORT, last_learning_rate=last_rate))
-    x = batch().double()
+LATE = dataclasses.replace(SHORT, late_from=30, late_rates=(0.4, 0.1))
+LATE_RATES = [0.1] * 30 + [0.4 * 0.25 ** (step / 9) for step in range(10)]
+
+
+@pytest.mark.parametrize(("settings", "rates"), [(SHORT, None), (LATE, LATE_RATES)])
+def test_solution_is_that_of_a_plain_loop(settings: MaskSettings, rates: list[float] | None) -> None:
+    interpreter, x = Mask(small_network().double(), settings), batch().double()
     found = interpreter.explain(x, CLASSES)
-    decay = 1.0 if last_rate is None else 0.1 ** (1 / 39)
+    shifts = shifts_of(interpreter, 40)
     for row in range(3):
-        shifts = shifts_of(interpreter, 40)
-        expected = plain_solution(interpreter.classifier, x[row : row + 1], int(CLASSES[row]), shifts, decay)
+        expected = plain_solution(interpreter.classifier, x[row : row + 1], int(CLASSES[row]), shifts, rates)
         torch.testing.assert_close(found[row], expected[0], rtol=1e-6, atol=1e-6)
     assert found.std((1, 2)).amax() > 0.1
 
 
 def test_defaults_are_the_published_settings() -> None:
     assert MaskSettings() == PUBLISHED
-    published = (300, 0.1, None, 0.5, 1e-4, 1e-2, 3.0, 4, 21, 11, 8)
-    assert dataclasses.astuple(PUBLISHED)[:-1] == published
+    assert dataclasses.astuple(PUBLISHED) == (300, 0.1, None, (0.1, 0.1), 0.5, 1e-4, 1e-2, 3.0, 4, 21, 11, 8, 0)
     assert [PUBLISHED.rate(step) for step in (0, 150, 299)] == [0.1, 0.1, 0.1]
 
 
-def test_fast_setting_takes_at_most_a_third_of_the_passes_and_ends_with_small_steps() -> None:
+def test_fast_setting_begins_like_the_published_one_and_takes_at_most_a_third_of_its_steps() -> None:
     assert FAST.iterations * 3 <= PUBLISHED.iterations
-    assert FAST.rate(0) == FAST.learning_rate
-    assert FAST.rate(FAST.iterations - 1) == pytest.approx(FAST.last_learning_rate)
-    assert FAST.rate(FAST.iterations) == pytest.approx(FAST.last_learning_rate)
+    assert [FAST.rate(step) for step in (0, 29, 30)] == [0.1, 0.1, 0.3]
+    assert [FAST.rate(step) for step in (99, 100, 200)] == pytest.approx([0.1, 0.1, 0.1])
+    x = batch()
+    begun = [Mask(small_network(), settings).solve(x, CLASSES, iterations=30) for settings in (FAST, PUBLISHED)]
+    torch.testing.assert_close(begun[0].mask, begun[1].mask)
 
 
 def test_map_has_a_cell_for_eight_pixels_and_stays_within_0_and_1() -> None:

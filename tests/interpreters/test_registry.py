@@ -18,7 +18,8 @@ from skinaudit.attacks.adv2 import Goal, MapObjective, objective_for
 from skinaudit.audit.artifacts import artifact_path
 from skinaudit.config import AuditConfig
 from skinaudit.interpreters.base import InterpreterUnavailable, min_max
-from skinaudit.interpreters.registry import build_interpreter, family_of, kinds, summary_of, title_of
+from skinaudit.interpreters.gradient_map import GradientMap
+from skinaudit.interpreters.registry import build_interpreter, cost_of, family_of, kinds, summary_of, title_of
 from tests.small_networks import images, small_network
 
 DOCUMENT = Path(__file__).parents[2] / "docs" / "own-interpreter.md"
@@ -26,6 +27,7 @@ Install = Callable[[str, str, str], None]
 
 PLUGIN = """
 from skinaudit.interpreters.base import min_max
+from skinaudit.interpreters.gradient_map import GradientMap
 from skinaudit.interpreters.registry import InterpreterKind
 
 class Brightness:
@@ -80,6 +82,16 @@ def test_every_kind_builds_an_interpreter_of_its_name_and_says_what_it_is(name: 
     assert title_of(name) != name
     assert summary_of(name).endswith(".")
     assert "/" in artifact_path("id", f"adv2-{name}-map.npy")
+
+
+def test_the_forecast_knows_how_many_points_an_interpreter_visits() -> None:
+    x = torch.rand(1, 3, 16, 16)
+    for name in ("smooth-grad", "integrated-gradients"):
+        interpreter = build_interpreter(name, small_network(), x)
+        assert isinstance(interpreter, GradientMap)
+        few, honest = (len(interpreter.points(x, searching=searching)) for searching in (True, False))
+        assert cost_of(name) == (honest, 3 * few + 1)
+    assert cost_of("cam") == cost_of("gone") == (None, None)
 
 
 def test_an_interpreter_of_an_installed_package_is_one_of_them(install: Install) -> None:

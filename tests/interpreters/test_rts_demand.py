@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from skinaudit.interpreters.rts_demand import Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import PUBLISHED, Demand, Drawn, demand_of
 from skinaudit.interpreters.rts_losses import area, total_variation
 from skinaudit.interpreters.rts_substrate import keep_masked, substrates
 from tests.small_networks import images, small_network
@@ -27,7 +29,7 @@ def masks(count: int = 3) -> Tensor:
 def test_the_loss_is_the_published_sum_for_a_class_that_is_there() -> None:
     network, evidence = small_network(), torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     logits = network(batch())
-    found, parts = demand_of(Demand(), network, batch(), logits, DRAWN, masks(), evidence)
+    found, parts = demand_of(PUBLISHED, network, batch(), logits, DRAWN, masks(), evidence)
     for row in (0, 2):
         x, mask, c = batch()[row : row + 1], masks()[row : row + 1], int(DRAWN.classes[row])
         other = substrates(x, [DRAWN.seeds[row]])
@@ -43,7 +45,9 @@ def test_the_loss_is_the_published_sum_for_a_class_that_is_there() -> None:
 
 def test_of_a_class_that_is_not_there_only_a_small_mask_is_asked() -> None:
     network, evidence = small_network(), torch.zeros(3, 3)
-    found, parts = demand_of(Demand(evidence=0), network, batch(), network(batch()), DRAWN, masks(), evidence)
+    found, parts = demand_of(
+        replace(PUBLISHED, evidence=0), network, batch(), network(batch()), DRAWN, masks(), evidence
+    )
     expected = 8 * area(masks()[1:2]) + 0.5 * total_variation(masks()[1:2]) / 2
     assert found[1].item() == pytest.approx(expected.item(), rel=1e-5)
     assert parts["preserver"].isnan().tolist() == [False, True, False]

@@ -161,8 +161,14 @@ def test_where_nothing_succeeded_the_second_page_says_what_was_tried_and_is_full
         assert words in two
     one = page_texts(pdf(synthetic_run(tmp_path / "one", 14, succeed=False, interpreters=("cam",), pictures_of=2)))[1]
     assert "Half-pixel shift" in one
-    assert "Threat model" in one
     assert min(len(one), len(two)) > 1300
+
+
+def test_where_nothing_was_tested_the_next_section_goes_on_on_the_second_page(tmp_path: Path) -> None:
+    view = synthetic_run(tmp_path, 1)
+    view.image_rows, view.record_rows = view.image_rows[1:], []
+    assert "Nothing was judged" in page_texts(pdf(view))[1]
+    assert "2 Threat model" in page_texts(pdf(view))[1]
 
 
 def test_an_interpreter_without_records_says_so(tmp_path: Path) -> None:

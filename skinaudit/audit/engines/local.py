@@ -9,15 +9,18 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from skinaudit.audit.execute import Subject, UnitResult, prediction_of, run_stage
+from skinaudit.audit.entry import at_8_bits
+from skinaudit.audit.execute import run_stage
 from skinaudit.audit.failed_unit import failed_unit
 from skinaudit.audit.failures import RunCorrupt
 from skinaudit.audit.memory import HALVED, shape_so_far, within_memory
 from skinaudit.audit.picture_files import map_bytes, picture_bytes
-from skinaudit.audit.plan import Stage, shapes, stages
+from skinaudit.audit.plan import Stage, at_once, shapes, stages
 from skinaudit.audit.records import ImageRecord
 from skinaudit.audit.store import Clock, RunStore, utc_now
 from skinaudit.audit.survey import Specimen, read_again
+from skinaudit.audit.wanted import WantedMaps
+from skinaudit.audit.workbench import Subject, UnitResult, left_alone, prediction_of
 from skinaudit.images.decoder import Decoder
 from skinaudit.images.refusal import ImageRefused
 
@@ -43,6 +46,7 @@ class _Run:
     damaged: set[str]
     #: Benign maps that cost hundreds of passes, by (interpreter, image): computed once for all stages.
     costly: dict[tuple[str, str], Tensor]
+    wanted: WantedMaps
 
     def restored(self, key: str) -> bool:
         """Is this row in the run already, so that putting its files back was all there was to do?"""
@@ -84,7 +88,7 @@ def run_audit(prepared: Prepared, folder: Path, decoder: Decoder, progress: Prog
         KeyboardInterrupt: passed on after the event was written; the run can be resumed.
     """
     with RunStore.create_or_resume(folder, prepared.header, clock=clock) as store:
-        run = _Run(store, decoder, progress, store.damaged(), {})
+        run = _Run(store, decoder, progress, store.damaged(), {}, WantedMaps(decoder))
         if run.damaged:
             progress.say(f"{len(run.damaged)} stored results have damaged or missing files; these are computed again.")
         store.sweep_orphans()
@@ -133,9 +137,9 @@ def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     for image_id in todo:
         if image_id in lost:
             failed(image_id, lost[image_id])
-    names = None if stage.interpreter is None else (stage.interpreter,)
+    names = None if stage.interpreter is None else (stage.interpreter, *at_once(prepared.header.config))
     subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed, names)
-    for result in run_stage(prepared.bench, stage, subjects):
+    for result in run_stage(prepared.bench, stage, run.wanted.given(prepared, subjects)):
         _store_result(run, result)
         run.progress.advance(stage.name, 1)
 
@@ -179,7 +183,7 @@ def _subjects(
             if isinstance(pixels, ImageRefused):
                 failed(one.image_id, pixels.reason)
             else:
-                read.append((one, bench.classifier.preprocess.shown(pixels)))
+                read.append((one, bench.entry.picture(pixels)))
         for (one, shown), clean in zip(read, _clean_views(run, prepared, read, names), strict=True):
             yield Subject(one.image_id, shown, one.seed, clean)
 
@@ -193,11 +197,12 @@ def _clean_views(
         [name for name in prepared.asked_about(one.image_id) if names is None or name in names] for one, _ in read
     ]
     everywhere = [name for name in prepared.header.config.interpreters if name not in costly]
-    views = judge.clean([shown for _, shown in read], [name for name in everywhere if names is None or name in names])
+    seen = [prepared.bench.entry.seen(picture) for _, picture in read]
+    views = judge.clean(seen, [name for name in everywhere if names is None or name in names])
     for name in costly:
         asked = [place for place, mine in enumerate(wanted) if name in mine]
         new = [place for place in asked if (name, read[place][0].image_id) not in run.costly]
-        for place, view in zip(new, judge.clean([read[place][1] for place in new], [name]), strict=True):
+        for place, view in zip(new, judge.clean([seen[place] for place in new], [name]), strict=True):
             run.costly[name, read[place][0].image_id] = view.maps[name]
         for place in asked:
             views[place].maps[name] = run.costly[name, read[place][0].image_id]
@@ -235,7 +240,8 @@ def _write_images(run: _Run, prepared: Prepared) -> None:
 
 def _clean_files(prepared: Prepared, subject: Subject) -> dict[str, tuple[str, bytes]]:
     classifier = prepared.bench.classifier
-    files = {"clean": ("clean.png", picture_bytes(classifier, subject.shown))}
+    shown = at_8_bits(prepared.bench.entry.seen(subject.shown))
+    files = {"clean": ("clean.png", picture_bytes(classifier, shown))}
     for name, saliency in subject.clean.maps.items():
         files[f"map-{name}"] = (f"map-{name}.npy", map_bytes(classifier, saliency))
     return files
@@ -255,6 +261,9 @@ def status_of(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | Non
     predicted = prepared.bench.classifier.classes[prepared.looks[specimen.image_id].predicted]
     if prepared.header.labels_given and specimen.label != predicted:
         return "misclassified", "the model gets the unchanged image wrong, so there is no right diagnosis to attack"
+    alone = left_alone(prepared.header.config, prepared.bench.classifier, prepared.looks[specimen.image_id])
+    if alone:
+        return "not selected", alone
     return "not selected", f"the preset attacks at most {prepared.header.config.budget.images} images"
 
 

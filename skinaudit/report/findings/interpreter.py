@@ -8,6 +8,7 @@ from skinaudit.audit.records import Record, RunHeader
 from skinaudit.interpreters.registry import summary_of, title_of
 from skinaudit.report import tally
 from skinaudit.report.cases import Chosen, best_then_failures
+from skinaudit.report.change import measured
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.results import Arm, Direction, DirectionName, Excess, InterpreterResult
 from skinaudit.report.wording import images, probability, rate_text
@@ -111,7 +112,8 @@ def _findings(
         f"{rate_text(adv2.joint)}."
         if adv2.joint.n
         else f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}. Without a drift threshold nobody can say "
-        f"whether the {title} map was kept."
+        f"whether the {title} map was kept.",
+        measured(adv2.largest_change_levels, adv2.largest_displacement, adv2.mean_displacement),
     ]
     if excess is not None:
         found.append(excess.text)

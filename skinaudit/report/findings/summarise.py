@@ -16,6 +16,7 @@ from skinaudit.report.findings.calibration import calibration
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.subgroups import subgroups
+from skinaudit.report.findings.transfer import transfer
 from skinaudit.report.findings.verdict import answers, verdict
 from skinaudit.report.results import Data, InterpreterResult, Report
 from skinaudit.report.run_view import RunView
@@ -54,6 +55,7 @@ def summarise(view: RunView) -> Report:
         auditable=auditable(header, data),
         data=data,
         interpreters=tuple(interpreters),
+        transfer=transfer(header, records),
         subgroups=subgroups(header, found, records),
         worst=worst,
         threat=prose.threat_rows(header),

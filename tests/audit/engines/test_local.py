@@ -43,7 +43,7 @@ def test_every_image_has_every_attack_and_control(prepared: Prepared, finished: 
         (image_id, interpreter, attack)
         for image_id in prepared.chosen
         for interpreter in ("cam", "grad")
-        for attack in ("adv2", "pgd", "noise", "jpeg", "shift")
+        for attack in ("adv2", "transfer", "pgd", "noise", "jpeg", "shift")
     }
     assert rows == expected
 
