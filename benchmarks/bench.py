@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from skinaudit.attacks.judge import Judge
+from skinaudit.audit.plan import shapes
 from skinaudit.audit.session import interpreters_for
 from skinaudit.audit.workbench import Subject, Workbench
 from skinaudit.calibration.thresholds import read_thresholds
@@ -55,7 +56,8 @@ def build_bench(
         device="cuda" if device.type == "cuda" else "cpu",
     )
     built = interpreters_for(classifier, config.interpreters, device)
-    return Workbench(classifier, built, thresholds, Judge(classifier, built, batch, device), config, device)
+    judge = Judge(classifier, built, batch, device, shapes(config))
+    return Workbench(classifier, built, thresholds, judge, config, device)
 
 
 def photographs(images: Path, labels: Path, classes: Sequence[str]) -> list[Photograph]:

@@ -9,7 +9,7 @@ from typing import Literal
 from skinaudit.audit.records import Record
 from skinaudit.config import Frozen
 
-Method = Literal["adv2", "pgd", "noise", "jpeg", "shift", "published"]
+Method = Literal["adv2", "joint", "transfer", "pgd", "noise", "jpeg", "shift", "published"]
 
 
 class Case(Frozen):
@@ -37,6 +37,7 @@ class Case(Frozen):
     stop: str
     seconds: float
     unit: float
+    made_for: str = ""  # transfer: the interpreter that the picture was made for
 
     @property
     def cost(self) -> float:
@@ -68,6 +69,7 @@ def case_of(record: Record, image: str, seconds: float, unit: float) -> Case:
         stop=record.stop or "",
         seconds=seconds,
         unit=unit,
+        made_for=record.made_for or "",
     )
 
 

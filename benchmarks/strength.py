@@ -14,6 +14,7 @@ import argparse
 import json
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.bench import (
@@ -28,7 +29,7 @@ from benchmarks.bench import (
 from benchmarks.cases import Case, CaseBook, case_of, check_settings
 from benchmarks.machine import Unit, machine, machine_line
 from benchmarks.published import run_published
-from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, fill, markdown, row
+from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, fill, markdown, row, transfer_text
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.workbench import Workbench
@@ -101,9 +102,9 @@ def summarise(
 
     for name in names:
         sets: list[tuple[Sequence[str], str, tuple[str, ...], str]] = [
-            (order, "all", ("adv2", "pgd", *CONTROLS), "pgd")
+            (order, "all", ("adv2", "joint", "pgd", *CONTROLS), "pgd")
         ]
-        if paired.get(name):
+        if paired.get(name, 0):
             sets.append((order[: paired[name]], f"first {paired[name]}", ("adv2", "published", "pgd"), "published"))
         for stems, title, methods, against in sets:
             rows += [row(found, title) for method in methods if (found := select(name, method, stems))]
@@ -137,6 +138,7 @@ def report(
         intro,
         markdown(rows),
         excess_text(differences),
+        transfer_text(cases, bench.config.interpreters),
         "Thresholds:\n\n" + "\n".join(limits),
         f"Attacks that missed the class or stayed below a confidence of 0.95: {len(missed) or 'none'}."
         + "".join(f"\n* {line}" for line in missed),
@@ -152,6 +154,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
     parser.add_argument("--work", type=Path, required=True, help="folder for results so far")
+    parser.add_argument("--interpreters", default="cam,grad", help="with commas: cam,grad,rts,mask-fast")
+    parser.add_argument("--joint", action="store_true", help="also attack all maps at once")
     parser.add_argument("--images-ours", type=int, default=105, help="images for this tool, PGD and the controls")
     parser.add_argument("--published-cam", type=int, default=24, help="of these, with the published settings on CAM")
     parser.add_argument("--published-grad", type=int, default=8, help="the same on GRAD")
@@ -161,15 +165,18 @@ def main() -> None:
     parser.add_argument("--table", default="strength-isic2018", help="its marker in the document and its file of ids")
     parser.add_argument("--write", type=Path, help="put the table between its markers in this document")
     arguments = parser.parse_args()
-    bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads)
+    names = tuple(arguments.interpreters.split(","))
+    bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, names)
+    bench = replace(bench, config=bench.config.model_copy(update={"joint": arguments.joint}))
     check_settings(arguments.work, settings_of(bench, "strength"))
     chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
     write_ids(IDS / f"{arguments.table}.txt", chosen, bench.classifier.digest)
-    paired = {"cam": arguments.published_cam, "grad": arguments.published_grad}
+    asked = {"cam": arguments.published_cam, "grad": arguments.published_grad}
+    paired = {name: asked.get(name, 0) for name in names}
     book = CaseBook(arguments.work)
     run_ours(bench, chosen, list(paired.values()), book)
     cases = book.cases()
-    for name, count in paired.items():
+    for name, count in ((name, count) for name, count in paired.items() if count):
         cases += run_published(bench, name, chosen[:count], arguments.work / f"published-{name}")
     rows, differences = summarise(cases, [one.stem for one in chosen], paired, bench.config.interpreters)
     facts = machine(bench.device)

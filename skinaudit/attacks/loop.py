@@ -67,6 +67,8 @@ class LoopSettings:
         """
         weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
         found = cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
+        if family == "perturbation":  # its distance is known every 20 steps only
+            found = replace(found, patience=60)
         if flow_limit is None:
             return found
         return replace(found, first_step=_FLOW_STEPS[0] * flow_limit, last_step=_FLOW_STEPS[1] * flow_limit)
@@ -94,6 +96,7 @@ class Task:
     x0: Tensor
     target_class: int
     maps: tuple[MapGoal, ...] = ()
+    begin: Tensor | None = None  # a changed picture (3,H,W) uint8 to search on from; None: x0
 
 
 @dataclass(frozen=True)
@@ -287,7 +290,8 @@ class Loop:
             return torch.tensor([values], dtype=torch.float32, device=self._device)
 
         goal_class = per_row(task.target_class, torch.int64)
-        z = self._perturbation.start(x0)
+        begin = None if task.begin is None else task.begin.to(self._device)[None].float() / 255
+        z = self._perturbation.start(x0, begin)
         seen = self._perturbation.seen(self._perturbation.apply(x0, z))
         return _Slots(
             x0=x0,

@@ -18,7 +18,7 @@ from skinaudit.attacks.adv2 import Evaluation, Goal, State, distances
 from skinaudit.interpreters.mask import FAST, Mask, Solution
 
 #: Smallest probability whose logarithm still counts.
-_LEAST = 1e-4
+_LEAST = 1e-6
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class MaskObjective:
     horizon: int = 90
     confident: float = 0.97
     solve_every: int = 20
+    assignment: float = 1.0
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:
@@ -83,45 +84,76 @@ class MaskObjective:
         return logits.detach(), loss.detach(), torch.where(unsure.view(-1, 1, 1, 1), gradient, 0.0)
 
     def _gap(self, x: Tensor, goal: Goal, joint: Tensor, rest: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Gradient of the gap in x, the gap of f_c (N,), and every tracker one step on."""
-        classes = goal.target_class
-        wanted, gradient = self._wanted(x, 1 - goal.target_map, classes, joint)
-        found = torch.zeros_like(wanted)
+        """Gradient of the loss in x, the gap of f_c (N,), and every tracker one step on."""
+        wanted_mask, classes = 1 - goal.target_map, goal.target_class
+        wanted = self._look(x, wanted_mask, classes, joint)
+        gradient = wanted.lowering()
+        found = torch.zeros_like(wanted.value)
         followed: list[Tensor] = []
         for number in range(self.trackers):
             tracker = Solution(*rest[4 * number : 4 * number + 4])
             begun = joint % self.horizon == (number + 1) * self.horizon // self.trackers % self.horizon
             tracker = _where(begun, self.interpreter.start(x), tracker)
-            value, slope, tracker = self._rival(x, tracker, classes)
-            gradient = gradient + slope / self.trackers
-            found = found + value / self.trackers
-            followed += _tensors(tracker)
-        return gradient, wanted - found, followed
+            rival = self._look(x, tracker.mask, classes, tracker.step)
+            gradient = gradient + rival.raising() / self.trackers
+            found = found + rival.value / self.trackers
+            followed += _tensors(self._one_step_on(tracker, rival.descent))
+        turn = joint % self.trackers
+        masks, ages = (torch.stack(rest[place::4])[turn, torch.arange(len(x), device=x.device)] for place in (0, 3))
+        gradient = gradient + self._assign(x, masks, goal, ages, joint // self.trackers % 2 == 0)
+        return gradient, wanted.value - found, followed
 
-    def _wanted(self, x: Tensor, mask: Tensor, classes: Tensor, joint: Tensor) -> tuple[Tensor, Tensor]:
-        """f_c under the wanted mask and the gradient in x of −log(1 − f_c)."""
+    def _assign(self, x: Tensor, masks: Tensor, goal: Goal, ages: Tensor, restored: Tensor) -> Tensor:
+        """Gradient of a sample which says *where* deleting shall count.
+
+        Rows of ``restored``: a rival with the wanted region given back must leave the class; else: a rival half way to
+        the wanted mask must take it away.
+        """
+        region = (2 * goal.target_map).clamp(max=1)
+        given_back = 1 - (1 - masks) * (1 - region)
+        half_way = (masks + 1 - goal.target_map) / 2
+        kind = _like(restored, masks)
+        look = self._look(x, torch.where(kind, given_back, half_way), goal.target_class, ages)
+        return self.assignment * torch.where(_like(restored, x), look.raising(), look.lowering())
+
+    def _look(self, x: Tensor, mask: Tensor, classes: Tensor, steps: Tensor) -> _Look:
+        """f_c of the image under a mask, and what it would take to change it; one pass."""
         interpreter = self.interpreter
         with torch.enable_grad():
-            leaf = x.detach().requires_grad_()
-            images = interpreter.masked(mask, leaf, interpreter.blur(leaf), joint.tolist())
+            leaf, cells = x.detach().requires_grad_(), mask.detach().requires_grad_()
+            images = interpreter.masked(cells, leaf, interpreter.blur(leaf), steps.tolist())
             value = interpreter.evidence(interpreter.classifier(images), classes)
-            (gradient,) = torch.autograd.grad(-(1 - value).clamp(min=_LEAST).log().sum(), leaf)
-        return value.detach(), gradient
-
-    def _rival(self, x: Tensor, tracker: Solution, classes: Tensor) -> tuple[Tensor, Tensor, Solution]:
-        """f_c under a tracker's mask, the gradient in x of −log f_c, and the tracker one honest step on."""
-        interpreter, ages = self.interpreter, tracker.step.tolist()
-        with torch.enable_grad():
-            leaf, mask = x.detach().requires_grad_(), tracker.mask.detach().requires_grad_()
-            images = interpreter.masked(mask, leaf, interpreter.blur(leaf), ages)
-            value = interpreter.evidence(interpreter.classifier(images), classes)
-            # One backward pass through the network serves both: the sum's gradient is that of f_c in the image shown.
+            # One backward pass through the network serves both.
             (shown,) = torch.autograd.grad(value.sum(), images)
-            descent, slope = torch.autograd.grad(images, (mask, leaf), shown)
-            (penalty,) = torch.autograd.grad(interpreter.penalty(mask).sum(), mask)
-        scale = torch.where(value > _LEAST, -1 / value.clamp(min=_LEAST), 0.0).detach()
-        moved = interpreter.advance(tracker, descent + penalty, ages)
-        return value.detach(), slope * scale.view(-1, 1, 1, 1), moved
+            slope, descent = torch.autograd.grad(images, (leaf, cells), shown)
+        return _Look(value.detach(), slope, descent)
+
+    def _one_step_on(self, tracker: Solution, descent: Tensor) -> Solution:
+        """A tracker after one step of the honest search, whose gradient is that of f_c and of the penalties."""
+        with torch.enable_grad():
+            mask = tracker.mask.detach().requires_grad_()
+            (penalty,) = torch.autograd.grad(self.interpreter.penalty(mask).sum(), mask)
+        return self.interpreter.advance(tracker, descent + penalty, tracker.step.tolist())
+
+
+@dataclass(frozen=True)
+class _Look:
+    """f_c (N,) of masked images, its gradient in the image (N,3,H,W) and in the mask (N,h,w)."""
+
+    value: Tensor
+    slope: Tensor
+    descent: Tensor
+
+    def raising(self) -> Tensor:
+        """Gradient in the image of −log f_c; zero where f_c is next to 0, where it would be noise."""
+        scale = torch.where(self.value > _LEAST, -1 / self.value.clamp(min=_LEAST), 0.0)
+        return scale.view(-1, 1, 1, 1) * self.slope
+
+    def lowering(self) -> Tensor:
+        """Gradient in the image of −log(1 − f_c); zero where f_c is next to 1."""
+        rest = 1 - self.value
+        scale = torch.where(rest > _LEAST, 1 / rest.clamp(min=_LEAST), 0.0)
+        return scale.view(-1, 1, 1, 1) * self.slope
 
 
 def _tensors(solution: Solution) -> State:

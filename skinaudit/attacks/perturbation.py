@@ -15,8 +15,8 @@ from torch import Tensor
 class Perturbation(Protocol):
     """A set of allowed changes, parametrised by z of the image's leading dimension N."""
 
-    def start(self, x0: Tensor) -> Tensor:
-        """First z for images x0 (N,3,H,W) in [0,1]."""
+    def start(self, x0: Tensor, begin: Tensor | None = None) -> Tensor:
+        """First z for images x0 (N,3,H,W) in [0,1]; ``begin`` is a changed picture to go on from, where that can be."""
 
     def apply(self, x0: Tensor, z: Tensor) -> Tensor:
         """The changed images (N,3,H,W) in [0,1]: at 8 bits, the pictures that are saved."""
@@ -43,9 +43,9 @@ class LInf:
 
     levels: int
 
-    def start(self, x0: Tensor) -> Tensor:
-        """No change: the published attack has no random start either."""
-        return torch.zeros_like(x0)
+    def start(self, x0: Tensor, begin: Tensor | None = None) -> Tensor:
+        """No change, as the published attack has no random start either; or the change that ``begin`` shows."""
+        return torch.zeros_like(x0) if begin is None else (begin - x0).clamp(-self.levels / 255, self.levels / 255)
 
     def apply(self, x0: Tensor, z: Tensor) -> Tensor:
         """x₀ + z inside [0,1]."""

@@ -22,9 +22,9 @@ class OnPhotograph:
     inner: Perturbation
     geometry: Callable[[Tensor], Tensor]
 
-    def start(self, x0: Tensor) -> Tensor:
-        """No change of the photographs."""
-        return self.inner.start(x0)
+    def start(self, x0: Tensor, begin: Tensor | None = None) -> Tensor:
+        """No change of the photographs, or the one that ``begin`` shows."""
+        return self.inner.start(x0, begin)
 
     def apply(self, x0: Tensor, z: Tensor) -> Tensor:
         """The changed photographs, in their own size."""

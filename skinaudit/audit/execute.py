@@ -94,7 +94,7 @@ def _tasks(
     for subject in subjects:
         open_subjects[subject.image_id] = subject
         goals = tuple(_map_goal(bench, subject, name) for name in _matched(bench, stage))
-        yield Task(subject.image_id, subject.shown, chosen_target(bench, subject), goals)
+        yield Task(subject.image_id, subject.shown, chosen_target(bench, subject), goals, subject.begin)
 
 
 def _matched(bench: Workbench, stage: Stage) -> tuple[str, ...]:

@@ -27,9 +27,10 @@ def failed_unit(
     if stage.attack == "noise":
         kinds = [("noise", draw) for draw in range(config.budget.controls)] + [("jpeg", 0), ("shift", 0)]
     unit_id = stage.unit_id(image_id)
-    rows = [(name, attack, draw) for name in names for attack, draw in kinds]
+    radii = sorted(config.sweep) if stage.attack == "sweep" else [None]
+    rows = [(name, attack, draw, levels) for name in names for attack, draw in kinds for levels in radii]
     if stage.attack == "adv2":
-        rows += [(name, "transfer", 0) for name in at_once(config) if name != stage.interpreter]
+        rows += [(name, "transfer", 0, None) for name in at_once(config) if name != stage.interpreter]
     return unit_id, [
         Record(
             unit_id=unit_id,
@@ -41,7 +42,8 @@ def failed_unit(
             status="failed",
             reason=reason,
             made_for=stage.interpreter if attack == "transfer" else None,
+            epsilon_levels=levels,
             draw=draw,
         )
-        for name, attack, draw in rows
+        for name, attack, draw, levels in rows
     ]

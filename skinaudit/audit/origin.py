@@ -41,6 +41,7 @@ def command(
         parts += [f"--norm flow --flow-limit {threat.flow_limit:g}"]
     else:
         parts += [f"--epsilon {f'{levels}/255' if whole else repr(threat.epsilon)}"]
+    parts += [f"--sweep {','.join(map(str, config.sweep))}"] if config.sweep else []
     parts += ["--full-resolution"] if threat.full_resolution else []
     parts += [f"--target {threat.target}"]
     parts += [] if threat.keeps_map else [f"--target-map {threat.target_map}"]

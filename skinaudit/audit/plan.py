@@ -39,7 +39,10 @@ class Stage:
             return "Controls (noise, JPEG, shift)"
         if self.attack == "joint":
             return "ADV² on all maps at once"
-        return "PGD (diagnosis only)" if self.attack == "pgd" else f"ADV² on {title_of(str(self.interpreter))}"
+        if self.attack == "pgd":
+            return "PGD (diagnosis only)"
+        smaller = ", smaller radii" if self.attack == "sweep" else ""
+        return f"ADV² on {title_of(str(self.interpreter))}{smaller}"
 
     def unit_id(self, image_id: str) -> str:
         """Stable id of this stage's work on one image."""
@@ -54,7 +57,8 @@ def stages(config: AuditConfig) -> list[Stage]:
     single = [Stage("adv2", name) for name in config.interpreters]
     several = [Stage("joint", None)] if config.joint and len(at_once(config)) > 1 else []
     baseline = [] if config.threat.keeps_diagnosis else [Stage("pgd", None)]
-    return [Stage("noise", None), *baseline, *single, *several]
+    smaller = [Stage("sweep", name) for name in at_once(config)] if config.sweep else []
+    return [Stage("noise", None), *baseline, *single, *several, *smaller]
 
 
 def at_once(config: AuditConfig) -> tuple[str, ...]:
@@ -108,7 +112,8 @@ def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
     warm = min(steps, budget.warm_steps)
     warm_each = 1.0 if family == "gradient" and cost_of(stage.interpreter)[1] is None else each
     judged = CANDIDATES * _FORWARD_PASSES + (CANDIDATES + 1) * _explain_passes(stage.interpreter)
-    return (warm * warm_each + (steps - warm) * each + judged) * _rows(config, stage.interpreter, images)
+    times = len(config.sweep) if stage.attack == "sweep" else 1
+    return times * (warm * warm_each + (steps - warm) * each + judged) * _rows(config, stage.interpreter, images)
 
 
 def _explain_passes(name: str) -> float:

@@ -12,7 +12,8 @@ __all__ = ["Attack", "CheckFinding", "ImageRecord", "MapDistances", "ModelCard",
 
 #: ``joint``: ADV² on several maps at once; its records count as joint only where every one of these maps is kept.
 #: ``transfer``: what another interpreter shows of the picture that ADV² made for the one in ``made_for``.
-Attack = Literal["adv2", "joint", "transfer", "pgd", "noise", "jpeg", "shift"]
+#: ``sweep``: ADV² within a smaller radius, ``epsilon_levels``.
+Attack = Literal["adv2", "joint", "transfer", "sweep", "pgd", "noise", "jpeg", "shift"]
 
 
 class Prediction(Frozen):
@@ -53,6 +54,7 @@ class Record(Frozen):
     status: Literal["judged", "failed"]
     reason: str | None = None
     made_for: str | None = None  # transfer: the interpreter that the picture was made for
+    epsilon_levels: int | None = None  # sweep: the radius in grey levels of 255
     draw: int = 0
     prediction: Prediction | None = None
     #: adv2/pgd: argmax is the target (rule untargeted: any class but the source); controls, and everything under the

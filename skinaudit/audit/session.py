@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 import uuid
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,7 @@ from skinaudit.audit.checking import check_before_audit, with_accuracy
 from skinaudit.audit.limits import Origin, drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
-from skinaudit.audit.plan import Stage, forecast_seconds, most_images, shapes, stages
+from skinaudit.audit.plan import Stage, forecast_seconds, most_images, search_shape, shapes, stages
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
 from skinaudit.audit.survey import Specimen, balanced_choice, labels_digest, survey
@@ -130,7 +131,8 @@ def prepare(
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
     header = _header(request, classifier, specimens, subgroups, thresholds, origin, skipped, checks)
     fewer = _asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
-    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), _seconds_per_pass(bench), fewer)
+    seconds = _seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
+    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
 
 
 def _asked_about_fewer(
@@ -280,9 +282,12 @@ def _header(
     )
 
 
-def _seconds_per_pass(bench: Workbench) -> float:
-    """Time of one image's forward pass and input gradient, measured on a full batch of this run."""
-    size = bench.config.batch_size
+def _seconds_per_pass(bench: Workbench, attacked: Sequence[Specimen]) -> float:
+    """Time of one image's forward pass and input gradient, measured on a full batch of this run.
+
+    Where photographs are changed in their own size, with what a step takes on one of mean size.
+    """
+    size = search_shape(bench.config, None)
     x = torch.from_numpy(np.random.default_rng(0).random((size, 3, *bench.classifier.input_size), dtype=np.float32))
     x = x.to(bench.device)
     times = []
@@ -292,4 +297,8 @@ def _seconds_per_pass(bench: Workbench) -> float:
         torch.autograd.grad(bench.classifier(leaf).logsumexp(1).sum(), leaf)[0].sum().item()
         times.append(time.perf_counter() - begun)
     # The first one warms up; the slowest of the others keeps the forecast an upper bound on a busy machine.
-    return max(times[1:]) / size
+    alone = max(times[1:]) / size
+    if not bench.config.threat.full_resolution:
+        return alone
+    side = round(math.sqrt(sum((one.width or 1) * (one.height or 1) for one in attacked) / max(1, len(attacked))))
+    return alone + bench.entry.seconds_per_step(side, bench.device)

@@ -54,6 +54,7 @@ class Subject:
 
     The picture is what the model is shown, or the photograph itself where the change enters there.
     ``wanted`` holds the maps that are wanted of it, by interpreter; where one is missing it is the benign map.
+    ``begin`` is a changed picture to search on from; None: the image itself.
     """
 
     image_id: str
@@ -61,6 +62,7 @@ class Subject:
     seed: int
     clean: Clean
     wanted: Mapping[str, WantedMap] = field(default_factory=dict)
+    begin: Tensor | None = None
 
     def wanted_map(self, name: str) -> WantedMap:
         """The map that is wanted of an interpreter."""

@@ -103,6 +103,15 @@ def audit(
             help="Largest change of a pixel: 1/255 to 64/255, or decimal. Default: 8/255.",
         ),
     ] = None,
+    sweep: Annotated[
+        str | None,
+        typer.Option(
+            "--sweep",
+            metavar="LEVELS",
+            help="Also attack within smaller radii, in grey levels of 255 with commas (1,2,4): from which size of "
+            "change on are people deceived? Each search goes on from the smaller radius. Not for MASK.",
+        ),
+    ] = None,
     flow_limit: Annotated[
         float | None,
         typer.Option(
@@ -179,6 +188,7 @@ def audit(
         config = AuditConfig(
             interpreters=names,
             joint=joint,
+            sweep=options.read_sweep(sweep, threat),
             threat=threat,
             preset=preset,
             budget=options.read_budget(preset, mask_images),

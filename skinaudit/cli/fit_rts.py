@@ -16,6 +16,9 @@ from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from skinaudit.cli.progress import Listener
     from skinaudit.interpreters.rts_fit import Epoch, Fitted
 
 HELP = """Fit real-time saliency (RTS) to a model, so that its maps can be drawn and attacked like any other.
@@ -47,7 +50,7 @@ def fit_rts(
     most: Annotated[
         int | None, typer.Option("--images", metavar="N", min=8, help="Images to take at most. Default: all.")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, max=1000, help="Rounds at most.")] = 6,
+    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, max=1000, help="Rounds at most.")] = 8,
     batch: Annotated[int, typer.Option("--batch", metavar="N", min=2, max=256, help="Images of a step.")] = 16,
     half: Annotated[
         bool,
@@ -77,7 +80,6 @@ def fit_rts(
         from skinaudit.images.identity import load_key
         from skinaudit.images.reading import Reading
         from skinaudit.images.workers import DecoderPool
-        from skinaudit.interpreters.rts_demand import Demand
         from skinaudit.interpreters.rts_fit import FitSettings
 
         classifier, _ = options.load_model(model, device, threads, console)
@@ -85,7 +87,7 @@ def fit_rts(
         truth = read_labels(named, classifier.classes) if named else {}
         target = out or place_of(classifier)
         state = checkpoint or target.with_suffix(".unfinished")
-        settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, demand=Demand(half=half))
+        settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, half=half)
         request = FitRequest(images, truth, most, settings, state, load_key(id_key))
         if state.exists():
             console.note(f"Going on from {state}")
@@ -97,13 +99,28 @@ def fit_rts(
                 decoder,
                 surveyed=listener.counter("Reading images"),
                 loaded=listener.counter("Preparing pixels"),
-                trained=listener.counter("Fitting RTS"),
+                trained=_from_where_it_was(listener),
                 told=lambda number, epoch: listener.say(_line(number, epoch)),
                 left_out=lambda reason: listener.say(f"An image is left out: {reason}"),
             )
         file = store(classifier, fitted, out)
         state.unlink(missing_ok=True)
         _show(console, fitted, file)
+
+
+def _from_where_it_was(listener: Listener) -> Callable[[int, int], None]:
+    """Progress of the fit: the first count is what an earlier run left, which says nothing about the time of this."""
+    before: int | None = None
+
+    def advance(done: int, total: int) -> None:
+        nonlocal before
+        if before is None:
+            listener.begin("fit", "Fitting RTS", total, done)
+        else:
+            listener.advance("fit", done - before)
+        before = done
+
+    return advance
 
 
 def _line(number: int, epoch: Epoch) -> str:

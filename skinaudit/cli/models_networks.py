@@ -13,8 +13,8 @@ from skinaudit.cli.exit_codes import ExitCode
 
 HELP = """List the networks that --network can name, or those whose name contains a text.
 
-They come with the installed releases of MONAI, timm and torchvision; no other can be asked for. A model whose network is
-none of them can be audited as a TorchScript archive or through a Python function, with --trust-code.
+They come with the installed releases of MONAI, timm and torchvision; no other can be asked for. A model whose network
+is none of them can be audited as a TorchScript archive or through a Python function, with --trust-code.
 
 \b
 Examples:

@@ -172,6 +172,23 @@ def read_subgroups(columns: Sequence[str] | None) -> tuple[str, ...] | None:
     return names or None
 
 
+def read_sweep(text: str | None, threat: ThreatModel) -> tuple[int, ...]:
+    """Grey levels with commas between, in order.
+
+    Raises:
+        typer.BadParameter: no numbers, or not all of them below epsilon; or the attack has no epsilon.
+    """
+    if text is None:
+        return ()
+    try:
+        return AuditConfig(threat=threat, sweep=tuple(sorted(int(part) for part in text.split(",")))).sweep
+    except ValidationError as error:
+        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
+    except ValueError:
+        reason = f"{text!r} are no numbers; write grey levels such as 1,2,4"
+    raise typer.BadParameter(reason, param_hint="--sweep")
+
+
 def read_budget(preset: Preset, mask_images: int | None) -> Budget:
     """The numbers of a preset, with what was asked for by name."""
     asked = {} if mask_images is None else {"mask_images": mask_images}

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from skinaudit.report.render import Rendered
     from skinaudit.report.results import InterpreterResult, Rate, Report
 
-HEADS = ("Map", "Change", "n", "Diagnosis changed", "Map kept", "Both at once")
+HEADS = ("Map", "Change", "n", "Diagnosis changed")
 
 
 def result_rows(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]], list[int]]:
@@ -24,7 +24,8 @@ def result_rows(report: Report) -> tuple[tuple[str, ...], list[tuple[str, ...]],
         for place, arm in enumerate(result.arms):
             name = result.title if place == 0 else ""
             rows.append((name, arm.title, str(arm.n), _cell(arm.flipped), _cell(arm.kept), _cell(arm.joint)))
-    return HEADS, rows, gaps
+    titles = {(result.kept_title, result.joint_title) for result in report.interpreters}
+    return (*HEADS, *(titles.pop() if titles else ("Map kept", "Both at once"))), rows, gaps
 
 
 def show_result(console: Console, rendered: Rendered) -> None:

@@ -21,21 +21,19 @@ class Demand:
     """Weights and margins of the losses, and one weight for the selector's own evidence.
 
     ``PUBLISHED`` holds those of the research code. With them some photographs that the model is sure of get an empty
-    map: where the skin around a lesion has the same class, nothing is worth its area. The defaults ask for less area
-    and for a part that carries the class as surely as its absence destroys it; on training images their maps
-    did better in both deletion and insertion.
-
-    ``half``: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
+    map: where the skin around a lesion has the same class, nothing is worth its area. The defaults let a mask be
+    larger and ask it to carry the class as surely as its absence destroys it: on training images their maps did
+    better in both deletion and insertion. They need a start that is small already (``rts_fit``): from scratch, with
+    an area that costs so little, every mask grows to the whole image.
     """
 
-    area: float = 2.0
+    area: float = 3.0
     smoothness: float = losses.SMOOTHNESS_WEIGHT
     preserver: float = 1.0
     destroyer: float = losses.DESTROYER_WEIGHT
     evidence: float = 1.0
     preserver_margin: float = losses.DESTROYER_MARGIN
     destroyer_margin: float = losses.DESTROYER_MARGIN
-    half: bool = False
 
 
 PUBLISHED = Demand(area=losses.AREA_WEIGHT, preserver=losses.PRESERVER_WEIGHT, preserver_margin=losses.PRESERVER_MARGIN)
@@ -65,7 +63,15 @@ class Drawn:
 
 
 def demand_of(
-    demand: Demand, classifier: nn.Module, x: Tensor, logits: Tensor, drawn: Drawn, maps: Tensor, evidence: Tensor
+    demand: Demand,
+    classifier: nn.Module,
+    x: Tensor,
+    logits: Tensor,
+    drawn: Drawn,
+    maps: Tensor,
+    evidence: Tensor,
+    *,
+    half: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of each image (N,), and its parts by name (without weight; NaN where a part does not apply).
 
@@ -77,6 +83,7 @@ def demand_of(
         drawn: what is asked of each.
         maps: of the drawn classes, (N,h,w) in [0,1], with a graph to the generator.
         evidence: of every class, (N,K), likewise.
+        half: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
     """
     parts = {
         "area": losses.area(maps),
@@ -91,7 +98,7 @@ def demand_of(
         classes, own = drawn.classes[rows], maps[rows]
         replaced = substrates(x[rows], [drawn.seeds[int(row)] for row in rows])
         images = torch.cat([keep_masked(x[rows], own, replaced), keep_masked(x[rows], 1 - own, replaced)])
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=demand.half):
+        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
             kept, left = classifier(images).float().chunk(2)
         preserved = losses.preserver_margin(kept, classes, demand.preserver_margin)
         destroyed = losses.destroyer_margin(left, classes, demand.destroyer_margin)

@@ -17,7 +17,7 @@ from torch import Tensor
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.interpreters.rts import blank_generator, features_of
 from skinaudit.interpreters.rts_checkpoint import FitState, read_state, write_state
-from skinaudit.interpreters.rts_demand import Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import PUBLISHED, Demand, Drawn, demand_of
 from skinaudit.interpreters.rts_network import MaskGenerator
 
 #: Fewest images of which a part can be held out.
@@ -32,16 +32,28 @@ class FitError(ValueError):
 
 @dataclass(frozen=True)
 class FitSettings:
-    """How the generator is fitted. ``patience`` counts epochs without a better held-out loss."""
+    """How the generator is fitted.
 
-    epochs: int = 6
+    The first epochs (``first_share``) follow the published demand, which makes masks small and true to the class; the
+    others ``demand``, at half the learning rate. ``patience`` counts epochs of the second kind without a better
+    held-out loss. ``half``: the classifier judges masked images in bfloat16.
+    """
+
+    epochs: int = 8
     batch_size: int = 16
     learning_rate: float = 3e-3
     held_out: float = 0.08
     patience: int = 2
     absent_share: float = 0.25
     seed: int = 0
+    first_share: float = 0.6
     demand: Demand = field(default_factory=Demand)
+    half: bool = False
+
+    @property
+    def first_epochs(self) -> int:
+        """Epochs under the published demand; at least one is left for the other."""
+        return min(round(self.first_share * self.epochs), self.epochs - 1)
 
 
 @dataclass(frozen=True)
@@ -122,7 +134,7 @@ class _Job:
         self.device = next(classifier.parameters()).device
         self.held, self.training = _split(len(images), settings)
         self.per_epoch = math.ceil(len(self.training) / settings.batch_size)
-        self.optimiser = torch.optim.Adam(generator.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99))
+        self.optimiser = self._adam()
         self.position = 0  # steps taken
         self.epochs: list[Epoch] = []
         self.best = _copy(generator)
@@ -141,6 +153,9 @@ class _Job:
         job.best = _copy(generator)
         return job
 
+    def _adam(self) -> torch.optim.Adam:
+        return torch.optim.Adam(self.generator.parameters(), lr=self.settings.learning_rate, betas=(0.9, 0.99))
+
     def pixels(self, places: Sequence[int]) -> Tensor:
         """Images (N,3,h,w) in [0,1] on the device."""
         return torch.from_numpy(self.images[np.asarray(places)]).to(self.device).float() / 255
@@ -152,8 +167,7 @@ class _Job:
 
     def finished(self) -> bool:
         """Are all epochs over, or was there nothing better for too long?"""
-        best = _best(self.epochs)
-        stale = len(self.epochs) - 1 - best >= self.settings.patience if self.epochs else False
+        stale = bool(self.epochs) and len(self.epochs) - 1 - self._best() >= self.settings.patience
         return stale or len(self.epochs) >= self.settings.epochs
 
     def step(self) -> Epoch | None:
@@ -162,11 +176,14 @@ class _Job:
         number, place = divmod(self.position, self.per_epoch)
         order = np.random.default_rng([settings.seed, 1, number]).permutation(len(self.training))
         chosen = [self.training[i] for i in order[place * settings.batch_size :][: settings.batch_size]]
+        if (number, place) == (settings.first_epochs, 0):
+            self.optimiser = self._adam()  # what it remembers belongs to another demand
         for group in self.optimiser.param_groups:
-            group["lr"] = settings.learning_rate * _rate(self.position, settings.epochs * self.per_epoch)
+            group["lr"] = self._learning_rate()
         self.generator.train(len(chosen) > 1)  # the statistics of one image alone are no statistics
         draws = np.random.default_rng([settings.seed, 2, self.position])
-        losses, _ = self._losses(chosen, draws, turned=True)
+        demand = PUBLISHED if number < settings.first_epochs else settings.demand
+        losses, _ = self._losses(demand, chosen, draws, turned=True)
         self.optimiser.zero_grad(set_to_none=True)
         losses.mean().backward()
         torch.nn.utils.clip_grad_norm_(self.generator.parameters(), 5.0)
@@ -174,13 +191,26 @@ class _Job:
         self.position += 1
         if place + 1 < self.per_epoch:
             return None
-        self.epochs.append(self._look())
-        if _best(self.epochs) == len(self.epochs) - 1:
+        self.epochs.append(self._look(demand))
+        if self._best() == len(self.epochs) - 1:
             self.best = _copy(self.generator)
         return self.epochs[-1]
 
+    def _learning_rate(self) -> float:
+        """One cycle for each of both demands."""
+        settings, first = self.settings, self.settings.first_epochs * self.per_epoch
+        if self.position < first:
+            return settings.learning_rate * _rate(self.position, first)
+        return settings.learning_rate / 2 * _rate(self.position - first, settings.epochs * self.per_epoch - first)
+
+    def _best(self) -> int:
+        """Place of the lowest held-out loss under the last demand so far; NaN never wins."""
+        first = self.settings.first_epochs if len(self.epochs) > self.settings.first_epochs else len(self.epochs) - 1
+        losses = [math.inf if math.isnan(epoch.loss) else epoch.loss for epoch in self.epochs]
+        return min(range(max(first, 0), len(losses)), key=losses.__getitem__, default=0)
+
     def _losses(
-        self, places: Sequence[int], draws: np.random.Generator, *, turned: bool
+        self, demand: Demand, places: Sequence[int], draws: np.random.Generator, *, turned: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         x = self.pixels(places)
         if turned:  # a photograph of skin has no up and down
@@ -190,9 +220,10 @@ class _Job:
             logits, scales = features_of(self.classifier, x)
         drawn = Drawn.draw(logits, self.settings.absent_share, draws)
         maps, evidence = self.generator(scales, drawn.classes)
-        return demand_of(self.settings.demand, self.classifier, x, logits, drawn, maps, evidence)
+        half = self.settings.half
+        return demand_of(demand, self.classifier, x, logits, drawn, maps, evidence, half=half)
 
-    def _look(self) -> Epoch:
+    def _look(self, demand: Demand) -> Epoch:
         """The same images, classes and replacements after every epoch."""
         self.generator.eval()
         kept: dict[str, list[Tensor]] = {}
@@ -200,7 +231,7 @@ class _Job:
         with torch.no_grad():
             for start in range(0, len(self.held), size):
                 draws = np.random.default_rng([self.settings.seed, 3, start])
-                losses, parts = self._losses(self.held[start : start + size], draws, turned=False)
+                losses, parts = self._losses(demand, self.held[start : start + size], draws, turned=False)
                 for name, values in {"loss": losses, **parts}.items():
                     kept.setdefault(name, []).append(values.detach().cpu())
         means = {name: float(torch.cat(values).nanmean()) for name, values in kept.items()}
@@ -229,7 +260,7 @@ class _Job:
         generator = self.generator.cpu()
         generator.load_state_dict(self.best)
         generator.eval().requires_grad_(requires_grad=False)
-        return Fitted(generator, tuple(self.epochs), _best(self.epochs), len(self.images), len(self.held))
+        return Fitted(generator, tuple(self.epochs), self._best(), len(self.images), len(self.held))
 
 
 def _split(count: int, settings: FitSettings) -> tuple[list[int], list[int]]:
@@ -246,11 +277,6 @@ def _rate(position: int, total: int) -> float:
         return (position + 1) / rising
     share = (position - rising) / max(1, total - rising)
     return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
-
-
-def _best(epochs: Sequence[Epoch]) -> int:
-    """Place of the lowest held-out loss; NaN never wins."""
-    return min(range(len(epochs)), key=lambda i: math.inf if math.isnan(epochs[i].loss) else epochs[i].loss, default=0)
 
 
 def _copy(generator: MaskGenerator) -> dict[str, Tensor]:

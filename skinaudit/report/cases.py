@@ -78,7 +78,8 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
 
 
 def _chosen(header: RunHeader, image: ImageRecord, adv2: Record, pgd: Record | None) -> Chosen:
-    kind: CaseKind = "joint" if adv2.joint else "changed" if adv2.flipped else "held"
+    changed = adv2.flipped and not header.config.threat.keeps_diagnosis  # else it is a failure
+    kind: CaseKind = "joint" if adv2.joint else "changed" if changed else "held"
     malignant = [name in header.model.malignant for name in header.model.classes]
     after = adv2.prediction.index if adv2.prediction else adv2.source_class
     return Chosen(image, adv2, pgd, kind, malignant[adv2.source_class] and not malignant[after])

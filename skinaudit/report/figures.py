@@ -21,7 +21,7 @@ PANEL_GAP = 20.0
 VALUE_WIDTH = 34.0
 
 
-def _string(
+def text_at(
     x: float,
     y: float,
     words: str,
@@ -42,9 +42,9 @@ def rates_chart(result: InterpreterResult, width: float) -> Drawing:
         y = height - 26 - ROW * (row + 0.5)
         strong = arm.attack in ("adv2", "pgd")
         drawing.add(
-            _string(0, y - 2.4, arm.title, 7.4, palette.INK if strong else palette.GREY, font=BOLD if strong else SANS)
+            text_at(0, y - 2.4, arm.title, 7.4, palette.INK if strong else palette.GREY, font=BOLD if strong else SANS)
         )
-    panels = ("Diagnosis changed", "Map kept", "Both at once")
+    panels = ("Diagnosis changed", result.kept_title, result.joint_title)
     for place, title in enumerate(panels):
         left = LABEL_WIDTH + place * (panel_width + PANEL_GAP)
         rates = [(arm.flipped, arm.kept, arm.joint)[place] for arm in result.arms]
@@ -56,19 +56,19 @@ def _rates_panel(
     drawing: Drawing, left: float, width: float, height: float, title: str, arms: Sequence[Arm], rates: Sequence[Rate]
 ) -> None:
     axis, top, foot = width - VALUE_WIDTH, height - 26, height - 26 - ROW * len(arms)
-    drawing.add(_string(left, height - 9, title, 7.4, palette.INK, font=BOLD))
+    drawing.add(text_at(left, height - 9, title, 7.4, palette.INK, font=BOLD))
     for share in (0.0, 0.25, 0.5, 0.75, 1.0):
         x = left + share * axis
         colour = palette.GREY_LIGHT if share in (0.0, 1.0) else palette.LINE
         drawing.add(Line(x, foot, x, top, strokeColor=colour, strokeWidth=0.4))
     for share, anchor in ((0.0, "start"), (0.5, "middle"), (1.0, "end")):
-        drawing.add(_string(left + share * axis, foot - 9, percent(share), 5.8, anchor=anchor))
+        drawing.add(text_at(left + share * axis, foot - 9, percent(share), 5.8, anchor=anchor))
     for row, (arm, rate) in enumerate(zip(arms, rates, strict=True)):
         y = top - ROW * (row + 0.5)
         colour = ARM_COLOURS[arm.attack]
-        drawing.add(_string(left + width, y - 2.3, rate_cell(rate)[0], 6.8, palette.INK, anchor="end"))
+        drawing.add(text_at(left + width, y - 2.3, rate_cell(rate)[0], 6.8, palette.INK, anchor="end"))
         if rate.value is None or rate.low is None or rate.high is None:
-            drawing.add(_string(left + 3, y - 2.2, TOO_FEW if rate.n else "not judged", 5.8))
+            drawing.add(text_at(left + 3, y - 2.2, TOO_FEW if rate.n else "not judged", 5.8))
             continue
         low, value, high = (left + axis * share for share in (rate.low, rate.value, rate.high))
         drawing.add(Line(low, y, high, y, strokeColor=colour, strokeWidth=1.5, strokeOpacity=0.55))
@@ -78,43 +78,49 @@ def _rates_panel(
 
 
 def distances_chart(result: InterpreterResult, width: float) -> Drawing:
-    """One dot an image: L1 distance of its map to the benign map, under ADV², PGD and the harmless changes."""
+    """One dot an image: L1 distance of its map to the wanted (benign) map, under ADV², PGD and harmless changes."""
     rows = [arm for arm in result.arms if arm.l1_points]
     row_height = 36.0
     height = row_height * len(rows) + 44
     drawing = Drawing(width, height)
     if not rows:
-        drawing.add(_string(0, height - 20, "No map distance was measured.", 7.4))
+        drawing.add(text_at(0, height - 20, "No map distance was measured.", 7.4))
         return drawing
     threshold = result.threshold.l1 if result.threshold else None
     largest = _round_up(max([point for arm in rows for point in arm.l1_points] + [threshold or 0.0, 0.05]))
     axis, top, foot = width - LABEL_WIDTH - 6, height - 22, 20.0
     if threshold is not None:
-        _threshold(drawing, LABEL_WIDTH, axis * threshold / largest, threshold, (foot, top), axis)
+        _threshold(drawing, LABEL_WIDTH, axis * threshold / largest, threshold, (foot, top), axis, result.kept_title)
     for tick in range(6):
         x = LABEL_WIDTH + axis * tick / 5
         drawing.add(Line(x, foot, x, foot - 3, strokeColor=palette.GREY_LIGHT, strokeWidth=0.5))
-        drawing.add(_string(x, foot - 11, f"{largest * tick / 5:.2f}", 5.8, anchor="middle"))
+        drawing.add(text_at(x, foot - 11, f"{largest * tick / 5:.2f}", 5.8, anchor="middle"))
     drawing.add(Line(LABEL_WIDTH, foot, LABEL_WIDTH + axis, foot, strokeColor=palette.GREY_LIGHT, strokeWidth=0.5))
-    drawing.add(_string(0, foot - 11, "L1 to the benign map", 5.8))
-    drawing.add(_string(0, foot - 19, "triangle: median", 5.8))
+    drawing.add(text_at(0, foot - 11, f"L1 to {result.reference}", 5.8))
+    drawing.add(text_at(0, foot - 19, "triangle: median", 5.8))
     for row, arm in enumerate(rows):
         y = top - row_height * (row + 0.5)
-        drawing.add(_string(0, y + 0.5, arm.title, 7.4, palette.INK, font=BOLD if row < 2 else SANS))
-        drawing.add(_string(0, y - 8, f"n = {len(arm.l1_points)}", 5.8))
+        drawing.add(text_at(0, y + 0.5, arm.title, 7.4, palette.INK, font=BOLD if row < 2 else SANS))
+        drawing.add(text_at(0, y - 8, f"n = {len(arm.l1_points)}", 5.8))
         _dots(drawing, arm, y, row_height, [LABEL_WIDTH + axis * min(point / largest, 1.0) for point in arm.l1_points])
     return drawing
 
 
 def _threshold(
-    drawing: Drawing, left: float, offset: float, threshold: float, extent: tuple[float, float], axis: float
+    drawing: Drawing,
+    left: float,
+    offset: float,
+    threshold: float,
+    extent: tuple[float, float],
+    axis: float,
+    kept_title: str,
 ) -> None:
     foot, top = extent
     drawing.add(Rect(left, foot, offset, top - foot, fillColor=palette.AMBER_PALE, strokeColor=None))
     drawing.add(Line(left + offset, foot, left + offset, top + 4, strokeColor=palette.AMBER, strokeWidth=0.9))
-    words, right = f"drift limit {threshold:.3f}: maps to its left are kept if their overlap is too", offset < axis / 2
-    anchor, shift = ("start", 4) if right else ("end", -4)
-    drawing.add(_string(left + offset + shift, top + 6, words, 5.9, palette.AMBER, anchor=anchor))
+    words = f"drift limit {threshold:.3f}: left of it, with enough overlap: {kept_title.lower()}"
+    anchor, shift = ("start", 4) if offset < axis / 2 else ("end", -4)
+    drawing.add(text_at(left + offset + shift, top + 6, words, 5.9, palette.AMBER, anchor=anchor))
 
 
 def _dots(drawing: Drawing, arm: Arm, y: float, row_height: float, places: Sequence[float]) -> None:
@@ -160,7 +166,7 @@ def colour_bar(width: float, height: float = 7.0) -> Drawing:
         piece = min(width / steps + 0.4, width - step * width / steps)
         drawing.add(Rect(step * width / steps, 9, piece, height, fillColor=colour, strokeColor=None))
     for share, words, anchor in ((0, "0", "start"), (0.5, "0.5", "middle"), (1, "1", "end")):
-        drawing.add(_string(width * share, 1.5, words, 5.8, anchor=anchor))
+        drawing.add(text_at(width * share, 1.5, words, 5.8, anchor=anchor))
     return drawing
 
 

@@ -10,19 +10,17 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, FrameBreak, Paragraph, Spacer, Table, TableStyle
 
 from skinaudit.interpreters.registry import title_of
-from skinaudit.report import palette, style
+from skinaudit.report import aim, palette, style
 from skinaudit.report.auditable import alarm_box
 from skinaudit.report.change import allowed, place
 from skinaudit.report.picture_rows import Panel, PictureRow, diagnosis_lines
 from skinaudit.report.pictures import Gallery
-from skinaudit.report.prose import PURPOSE
 from skinaudit.report.results import Answer, Case, Report
 from skinaudit.report.style import BODY, BOLD, CAPTION, LABEL, LEAD, SMALL, TINY_INK, WIDTH, paragraph, text
 from skinaudit.report.tested import what_was_tested
 from skinaudit.report.wording import date_text
 
 BAND_HEIGHT = 318.0
-QUESTION = "Can the diagnosis be changed without the explanation showing it?"
 
 _KICKER = ParagraphStyle("kicker", parent=BODY, fontName=BOLD, fontSize=8, leading=12, textColor=palette.AMBER)
 _QUESTION = ParagraphStyle("question", parent=BODY, fontName=BOLD, fontSize=23, leading=30, textColor=palette.WHITE)
@@ -76,7 +74,7 @@ def cover(report: Report, contents: Sequence[tuple[str, str, int | None]]) -> li
             [
                 [
                     [
-                        paragraph(QUESTION, _QUESTION),
+                        paragraph(aim.question(report.header.config.threat), _QUESTION),
                         Spacer(0, 16),
                         paragraph(f"{model.name}, version {model.version}", _OBJECT, 110),
                     ]
@@ -161,16 +159,15 @@ def _contents(contents: Sequence[tuple[str, str, int | None]]) -> Table:
 
 def summary(report: Report, gallery: Gallery) -> list[Flowable]:
     """The page that everyone reads: three answers, and the worst cases in pictures."""
-    story: list[Flowable] = [paragraph(PURPOSE, LEAD), Spacer(0, 12), _answers(report.answers), Spacer(0, 10)]
+    purpose = aim.purpose(report.header.config.threat)
+    story: list[Flowable] = [paragraph(purpose, LEAD), Spacer(0, 12), _answers(report.answers), Spacer(0, 10)]
     story += [paragraph(report.enough, SMALL), Spacer(0, 6)]
     if not report.worst:
         return [*story, *what_was_tested(report.interpreters)]
     story.append(style.subheading("Worst cases"))
     for case in report.worst:
         story += [_worst_row(report, gallery, case), Spacer(0, 9)]
-    story.append(
-        paragraph("Amber frame: changed diagnosis, and the map that stayed. Colour bar: picture pages.", SMALL)
-    )
+    story.append(paragraph(f"{aim.marks(report.header.config.threat)} Colour bar: picture pages.", SMALL))
     return story
 
 
@@ -203,13 +200,13 @@ def _answers(answers: Sequence[Answer]) -> Table:
 
 
 def _worst_row(report: Report, gallery: Gallery, case: Case) -> Table:
-    titles, pictures = report.header.model.class_titles, 356.0
+    titles, pictures, threat = report.header.model.class_titles, 356.0, report.header.config.threat
     adv2 = gallery.verdict(case, "adv2")
     before = diagnosis_lines(titles, gallery.clean_prediction(case))
     after = diagnosis_lines(titles, adv2.prediction if adv2 else None)
     panels = [
         Panel(gallery.photograph(case), (("<b>Photograph</b>", TINY_INK), *before)),
-        Panel(gallery.adversarial(case), (("<b>After ADV²</b>", TINY_INK), *after), marked=True),
+        Panel(gallery.adversarial(case), (("<b>After ADV²</b>", TINY_INK), *after), marked=not threat.keeps_diagnosis),
         Panel(gallery.map_before(case), (("<b>Map before</b>", TINY_INK), *before)),
         Panel(
             gallery.map_after(case, "adv2"),

@@ -21,7 +21,7 @@ from reportlab.platypus import (
     Spacer,
 )
 
-from skinaudit.report import auditable, front, palette, sections, style, subgroups, transfer
+from skinaudit.report import auditable, front, palette, sections, style, subgroups, sweep, transfer
 from skinaudit.report.findings import summarise
 from skinaudit.report.pictures import Gallery
 from skinaudit.report.results import Report
@@ -111,6 +111,7 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
             ("Data", False, sections.data(report)),
             ("Protocol and drift limits", False, sections.protocol(report)),
             *((f"Results: {row.title}", True, results(row, titles, gallery)) for row in report.interpreters),
+            *(((sweep.TITLE, True, sweep.sweeps(report.sweeps)),) if report.sweeps else ()),
             *(((transfer.TITLE, True, transfer.transfer(report.transfer)),) if report.transfer else ()),
             *(((subgroups.TITLE, True, subgroups.subgroups(report)),) if report.subgroups else ()),
             ("Limitations and what was not tested", True, sections.limits(report)),

@@ -11,7 +11,9 @@ from reportlab.pdfgen.canvas import Canvas
 from reportlab.platypus import Flowable, LongTable, Paragraph, TableStyle
 
 from skinaudit.audit.records import Prediction
+from skinaudit.config import ThreatModel
 from skinaudit.report import palette
+from skinaudit.report.aim import marks
 from skinaudit.report.figures import colour_bar
 from skinaudit.report.pictures import OVERLAY, Gallery
 from skinaudit.report.results import Case, InterpreterResult
@@ -86,7 +88,7 @@ def diagnosis_lines(
 
 
 def case_panels(titles: Sequence[str], gallery: Gallery, case: Case) -> list[Panel]:
-    """The seven pictures of one case, in the order of ``COLUMNS``."""
+    """The pictures of one case, in the order of ``columns``."""
     adv2, pgd = gallery.verdict(case, "adv2"), gallery.verdict(case, "pgd")
     clean = gallery.clean_prediction(case)
     before = diagnosis_lines(titles, clean)
@@ -94,31 +96,33 @@ def case_panels(titles: Sequence[str], gallery: Gallery, case: Case) -> list[Pan
     after_pgd = diagnosis_lines(titles, pgd.prediction if pgd else None)
     original = diagnosis_lines(titles, adv2.prediction if adv2 else None, adv2.source_class if adv2 else None)
     levels = f"up to {adv2.linf_levels} of 255" if adv2 else "–"
+    threat = gallery.threat
+    by_pgd = Panel(gallery.map_after(case, "pgd"), after_pgd)
+    by_adv2 = Panel(gallery.map_after(case, "adv2"), after, marked=case.kind == "joint")
+    wanted = Panel(gallery.map_wanted(case), (("–", TINY_INK),))
+    other = [by_pgd, by_adv2, Panel(gallery.map_after(case, "adv2", "map-original"), original)]
+    if not threat.keeps_map:
+        other = [wanted, by_adv2] if threat.keeps_diagnosis else [wanted, by_adv2, by_pgd]
     return [
         Panel(gallery.photograph(case), before),
-        Panel(gallery.adversarial(case), after, marked=case.kind != "held"),
+        Panel(gallery.adversarial(case), after, marked=case.kind != "held" and not threat.keeps_diagnosis),
         Panel(gallery.change(case), ((f"{levels}, drawn × {gallery.factor}", TINY_INK),)),
         Panel(gallery.map_before(case), before),
-        Panel(gallery.map_after(case, "pgd"), after_pgd),
-        Panel(gallery.map_after(case, "adv2"), after, marked=case.kind == "joint"),
-        Panel(gallery.map_after(case, "adv2", "map-original"), original),
+        *other,
     ]
 
 
-COLUMNS = (
-    "Photograph",
-    "After ADV²",
-    "What was added",
-    "Map before",
-    "Map after PGD",
-    "Map after ADV²",
-    "Map of the first class after ADV²",
-)
+def columns(threat: ThreatModel) -> tuple[str, ...]:
+    """Names of the pictures in a row."""
+    others: tuple[str, ...] = ("Map after PGD", "Map after ADV²", "Map of the first class after ADV²")
+    if not threat.keeps_map:
+        others = ("Map wanted", "Map after ADV²", *(() if threat.keeps_diagnosis else ("Map after PGD",)))
+    return ("Photograph", "After ADV²", "What was added", "Map before", *others)
 
 
 def picture_table(result: InterpreterResult, titles: Sequence[str], gallery: Gallery) -> LongTable:
     """Cases of one interpreter; column names and colour bar come again on every page."""
-    rows: list[list[list[Flowable]]] = [[[ColumnNames()]]]
+    rows: list[list[list[Flowable]]] = [[[ColumnNames(gallery.threat)]]]
     for case in result.cases:
         row = PictureRow(case_panels(titles, gallery, case), WIDTH)
         line = f"<b>{text(case.caption)}</b>&nbsp;&nbsp; {text(case.name, 60)}"
@@ -138,15 +142,16 @@ def picture_table(result: InterpreterResult, titles: Sequence[str], gallery: Gal
 
 
 class ColumnNames(Flowable):  # type: ignore[misc]  # reportlab has no types
-    """Colour bar, and the names of the seven columns."""
+    """Colour bar, and the names of the columns."""
 
-    def __init__(self) -> None:
+    def __init__(self, threat: ThreatModel) -> None:
         super().__init__()
-        self.side = (WIDTH - GAP * (len(COLUMNS) - 1)) / len(COLUMNS)
-        self._names = [Paragraph(name, TINY_INK) for name in COLUMNS]
+        names = columns(threat)
+        self.side = (WIDTH - GAP * (len(names) - 1)) / len(names)
+        self._names = [Paragraph(name, TINY_INK) for name in names]
         self._note = Paragraph(
             f"Colour of a map: low to high. Maps are drawn over the photograph in grey at {OVERLAY * 100:.0f} %. "
-            "An amber frame marks a changed diagnosis and a map that stayed.",
+            f"{marks(threat)}",
             TINY,
         )
 

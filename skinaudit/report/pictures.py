@@ -72,7 +72,8 @@ class Gallery:
         # One unit may hold the verdicts of several interpreters on the same pixels.
         self._records = {(record.unit_id, record.interpreter, record.attack): record for record in view.records()}
         self._made: dict[tuple[str, ...], ImageReader | None] = {}
-        self.factor = amplification(view.header.config.threat)
+        self.threat = view.header.config.threat
+        self.factor = amplification(self.threat)
 
     def verdict(self, case: Case, attack: Attack) -> Record | None:
         """What the attack ("adv2" or "pgd") made of this image, None when the run has no such verdict."""
@@ -113,6 +114,14 @@ class Gallery:
         record = self.verdict(case, attack)
         key = (kind, attack, record.unit_id if record else "", case.interpreter)
         return self._overlaid(key, record, "image", record, kind)
+
+    def map_wanted(self, case: Case) -> ImageReader | None:
+        """The map that the attacker wanted, over the photograph; it is stored where it is not the benign one."""
+        record = self.verdict(case, "adv2")
+        if record is None or "map-wanted" not in record.artifacts:
+            return self.map_before(case)
+        key = ("wanted", record.unit_id, case.interpreter)
+        return self._overlaid(key, self._image(case), "clean", record, "map-wanted")
 
     def _image(self, case: Case) -> ImageRecord | None:
         return self._images.get(case.image_id)

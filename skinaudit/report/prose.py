@@ -5,23 +5,13 @@ from __future__ import annotations
 from skinaudit.audit.records import RunHeader
 from skinaudit.config import HELD_CONFIDENCE
 from skinaudit.interpreters.registry import family_of, kinds, title_of
-from skinaudit.report import change
+from skinaudit.report import aim, change
 
-TARGET_RULES = {
-    "random": "a class drawn at random among the others",
-    "least-likely": "the class that the model held least likely",
-    "most-harmful": "from malignant to the likeliest benign class, from benign to a malignant one",
-}
 DUAL_USE = (
     "The adversarial images behind this report exist to measure a weakness in one model so that it can be judged and "
     "mended. They are adversarial test data, not photographs of patients: keep them with the run directory, do not put "
     "them in a training set, an archive or a clinical system, and share them only with those who need them to check "
     "this report."
-)
-PURPOSE = (
-    "Images were changed, pixel by pixel, within the bound on the cover, to find out whether the diagnosis can be "
-    "altered while the explanation that the clinician is shown stays as it was. Every figure was measured on saved "
-    "8-bit images with the unmodified model."
 )
 RECOMPUTE = (
     "With the same version of the tool, the same model and the same images, the command below computes the run "
@@ -36,22 +26,16 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
     return (
         ("Stage of learning", "Deployment: the model is trained and fixed; the attacker changes only its input."),
         ("Attack class", "Evasion, with the explanation as a second target beside the diagnosis."),
-        ("Objective violated", "Integrity: a wrong diagnosis, shown with a saliency map that raises no doubt."),
+        ("Objective violated", aim.objective(threat)),
         ("Knowledge", "White-box: architecture, weights, pre-processing and interpreter are known to the attacker."),
         (
             "Capability",
             change.capability(threat),
         ),
         ("What enters where", change.where_it_enters(threat, width, height)),
-        ("Diagnosis wanted", f"Target rule “{threat.target}”: {TARGET_RULES[threat.target]}."),
-        ("Map wanted", "The map of the unchanged image, so that the clinician sees what an honest case would show."),
-        (
-            "ADV² and PGD",
-            (
-                "ADV² searches for a change that alters the diagnosis and keeps the map. PGD is the same search with "
-                "the map left out of account: it shows what the map does when nobody cares about it."
-            ),
-        ),
+        ("Diagnosis wanted", aim.diagnosis_wanted(threat)),
+        ("Map wanted", aim.map_wanted(threat)),
+        aim.attacks(threat),
         (
             "Controls",
             (
@@ -65,12 +49,13 @@ def threat_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
 def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
     """What was decided before the first attack, as rows of (term, value)."""
     config, budget = header.config, header.config.budget
+    warm = 0 if config.threat.keeps_diagnosis else budget.warm_steps
     steps = ", ".join(f"{title_of(name)} {budget.steps(family_of(name))}" for name in config.interpreters)
     return (
         ("Preset", config.preset.value),
         ("Most images attacked", "all" if budget.images is None else str(budget.images)),
-        ("Steps of ADV²", f"{steps} (of these {budget.warm_steps} on the diagnosis only)"),
-        ("Steps of PGD", str(budget.pgd_steps)),
+        ("Steps of ADV²", f"{steps} (of these {warm} on the diagnosis only)"),
+        ("Steps of PGD", "not run" if config.threat.keeps_diagnosis else str(budget.pgd_steps)),
         ("Draws of each control", str(budget.controls)),
         ("Early stop", "yes" if budget.early_stop else "no"),
         ("Confidence held in the search", f"at least {HELD_CONFIDENCE:.2f}"),
@@ -78,12 +63,7 @@ def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         ("Batch shape, device, threads", f"{config.batch_size}, {config.device}, {config.threads}"),
         ("Multi-frame DICOM files", "refused" if config.frame is None else f"frame {config.frame}"),
         ("DICOM files with burned-in annotation", "taken" if config.burned_in else "refused"),
-        (
-            "Diagnosis changed",
-            "ADV² and PGD: to the class they aim at; controls: to any other; saved 8-bit image, unmodified fp32 model",
-        ),
-        ("Map kept", "L1 distance to the benign map and top-20 % overlap both within the limits below"),
-        ("Joint success", "diagnosis changed and map kept, on the same saved image"),
+        *aim.meanings(config.threat),
         ("Unit of count", "the image; one with several control draws counts by its worst draw"),
         ("Intervals", "Wilson 95 % for rates, bootstrap 95 % for means, McNemar for paired differences"),
     )
@@ -104,10 +84,7 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         *(f"{title_of(name)} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
         *((_trusted_code(header.model.trusted_code),) if header.model.trusted_code else ()),
         "No detector or defence was placed before the model.",
-        (
-            "“Map kept” is a statement about distances between maps. Whether a clinician would notice was not "
-            "tested with clinicians."
-        ),
+        aim.no_proof(header.config.threat),
         _other_images(header),
         "The report is evidence for a risk assessment. It does not decide whether the model may be used.",
     )

@@ -11,8 +11,12 @@ from skinaudit.config import Frozen
 #: Version of the JSON twin; a change that breaks a reader raises the first number.
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
 
-Level = Literal["changed unseen", "changed", "not changed", "nothing tested"]
-DirectionName = Literal["malignant to benign", "benign to malignant"]
+#: "changed as wanted": diagnosis and map both, where the wanted map is not the benign one; "map moved" and "map held"
+#: where the diagnosis was to stay.
+Level = Literal[
+    "changed unseen", "changed as wanted", "changed", "not changed", "map moved", "map held", "nothing tested"
+]
+DirectionName = Literal["malignant to benign", "benign to malignant", "within malignant", "within benign"]
 CaseKind = Literal["joint", "changed", "held"]
 
 
@@ -62,6 +66,10 @@ class Arm(Frozen):
     iou20: Average
     original_l1: Average
     confidence: Average
+    #: Where the wanted map is not the benign one: what is left of that (part of its top 20 % still in the top 20 %).
+    benign_l1: Average | None = None
+    benign_overlap: Average | None = None
+    benign_spearman: Average | None = None
     l1_points: tuple[float, ...]
     largest_change_levels: int
     largest_displacement: float | None = None  # pixels, where pixels were moved; and the mean over images and pixels
@@ -70,7 +78,11 @@ class Arm(Frozen):
 
 
 class Direction(Frozen):
-    """Images whose diagnosis was driven across the line between malignant and benign."""
+    """Images whose diagnosis was to go from one side to the other, or to another one on the same side.
+
+    An untargeted attack aims at no side: every image of the first side is attempted, and one counts as changed whose
+    diagnosis went to the second.
+    """
 
     name: DirectionName
     attempted: int
@@ -119,6 +131,9 @@ class InterpreterResult(Frozen):
     findings: tuple[str, ...]
     rates_caption: str
     distances_caption: str
+    kept_title: str = "Map kept"  # heading of what counts as kept
+    joint_title: str = "Both at once"
+    reference: str = "the benign map"  # what distances are measured to
 
     def arm(self, attack: Attack) -> Arm | None:
         """The arm of one attack, None when the run has none."""
@@ -231,6 +246,24 @@ class Auditability(Frozen):
     rows: tuple[CheckRow, ...] = ()
 
 
+class SweepPoint(Frozen):
+    """ADV² within one radius, in grey levels of 255."""
+
+    levels: int
+    flipped: Rate
+    joint: Rate
+    l1: Average
+
+
+class Sweep(Frozen):
+    """How success grows with the radius, for one interpreter; the last point is the run's own radius."""
+
+    interpreter: str
+    title: str
+    points: tuple[SweepPoint, ...]
+    finding: str
+
+
 class TransferCell(Frozen):
     """Pictures made for one map, seen through another."""
 
@@ -270,6 +303,7 @@ class Report(Frozen):
     auditable: Auditability = Auditability()  # empty in reports of versions that did not ask
     data: Data
     interpreters: tuple[InterpreterResult, ...]
+    sweeps: tuple[Sweep, ...] = ()  # empty where the run tried its own radius alone
     transfer: Transfer | None = None  # None where a run has one map alone
     subgroups: tuple[Subgroup, ...] = ()  # empty where the labels have no such columns
     worst: tuple[Case, ...]

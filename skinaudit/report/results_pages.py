@@ -28,7 +28,7 @@ from skinaudit.report.style import (
 from skinaudit.report.wording import average_cell, rate_cell
 
 TABLE_NOTE = (
-    "Figures in small print are 95 % intervals. L1: mean distance of a map to the benign map, 0 to 1. Overlap: IoU of "
+    "Figures in small print are 95 % intervals. L1: mean distance of a map to {reference}, 0 to 1. Overlap: IoU of "
     "the 20 % of pixels that matter most. Confidence: in the class now shown."
 )
 
@@ -41,8 +41,8 @@ def results(result: InterpreterResult, titles: Sequence[str], gallery: Gallery) 
     key = result.interpreter
     story += [
         Spacer(0, 4),
-        results_table(result.arms),
-        paragraph(TABLE_NOTE, CAPTION),
+        results_table(result.arms, (result.kept_title, result.joint_title)),
+        paragraph(TABLE_NOTE.format(reference=result.reference), CAPTION),
         KeepTogether(
             [
                 subheading("How often", f"rates-{key}"),
@@ -68,9 +68,9 @@ def results(result: InterpreterResult, titles: Sequence[str], gallery: Gallery) 
     return story
 
 
-def results_table(arms: Sequence[Arm]) -> Flowable:
+def results_table(arms: Sequence[Arm], titles: tuple[str, str] = ("Map kept", "Both at once")) -> Flowable:
     """One row an attack or control, figures right-aligned with their intervals below."""
-    head = ("", "Images", "Diagnosis changed", "Map kept", "Both at once", "Map L1", "Map overlap", "Confidence")
+    head = ("", "Images", "Diagnosis changed", *titles, "Map L1", "Map overlap", "Confidence")
     rows: list[list[Flowable]] = [[paragraph(name, HEAD_RIGHT if place else HEAD) for place, name in enumerate(head)]]
     rows.extend(
         [

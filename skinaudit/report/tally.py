@@ -6,7 +6,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from statistics import fmean, median
 
-from skinaudit.audit.records import Attack, ImageRecord, Record, RunHeader
+from skinaudit.audit.records import Attack, ImageRecord, MapDistances, Record, RunHeader
+from skinaudit.config import TargetRule
 from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
 from skinaudit.report.results import Arm, Average, ClassCount, Exclusion, Rate
@@ -16,6 +17,7 @@ ARM_TITLES: dict[Attack, str] = {
     "adv2": "ADV²",
     "joint": "ADV² on all maps",
     "transfer": "Transfer",
+    "sweep": "ADV² within a smaller radius",
     "pgd": "PGD",
     "noise": "Random noise",
     "jpeg": "JPEG",
@@ -78,6 +80,10 @@ def arm(records: Sequence[Record], attack: Attack) -> Arm | None:
         iou20=average(_means(groups, lambda record: record.to_target.iou20 if record.to_target else None)),
         original_l1=average(_means(groups, lambda record: record.original_class.l1 if record.original_class else None)),
         confidence=average(_means(groups, lambda record: record.prediction.confidence if record.prediction else None)),
+        benign_l1=_to_benign(groups, lambda found: found.l1),
+        # Of two sets of the same size: with an IoU of i they share 2 i / (1 + i) of their members.
+        benign_overlap=_to_benign(groups, lambda found: 2 * found.iou20 / (1 + found.iou20)),
+        benign_spearman=_to_benign(groups, lambda found: found.spearman),
         l1_points=tuple(_means(groups, lambda record: record.to_target.l1 if record.to_target else None)),
         largest_change_levels=max((record.linf_levels for record in judged), default=0),
         largest_displacement=max(
@@ -101,6 +107,12 @@ def _all_kept(group: Sequence[Record]) -> bool | None:
 def _means(groups: Sequence[Sequence[Record]], value: Callable[[Record], float | None]) -> list[float]:
     found = [[number for record in group if (number := value(record)) is not None] for group in groups]
     return [fmean(numbers) for numbers in found if numbers]
+
+
+def _to_benign(groups: Sequence[Sequence[Record]], value: Callable[[MapDistances], float]) -> Average | None:
+    """Mean distance to the benign map, None where that is the wanted one everywhere."""
+    found = _means(groups, lambda record: value(record.to_benign) if record.to_benign else None)
+    return average(found) if found else None
 
 
 def _mean(values: Sequence[float]) -> float | None:
@@ -185,14 +197,36 @@ def accuracy(header: RunHeader, images: Sequence[ImageRecord]) -> tuple[Rate, fl
     return rate(outcomes), balanced
 
 
-def driven(header: RunHeader, records: Sequence[Record], from_malignant: bool) -> list[Record]:
-    """ADV² verdicts whose attack went from malignant to benign, or the other way."""
-    malignant = {index for index, name in enumerate(header.model.classes) if name in header.model.malignant}
+def driven(
+    header: RunHeader, records: Sequence[Record], from_malignant: bool, to_malignant: bool | None = None
+) -> list[Record]:
+    """ADV² verdicts whose attack went from one side of the line between malignant and benign to another class.
+
+    Args:
+        header: names the malignant classes and the target rule. An untargeted attack goes to no side: all are given.
+        records: of one interpreter.
+        from_malignant: side of the unchanged image's class.
+        to_malignant: side of the wanted class; None: the other one.
+    """
+    wanted = not from_malignant if to_malignant is None else to_malignant
+    anywhere = header.config.threat.target is TargetRule.UNTARGETED
     return [
         record
         for group in by_image(record for record in records if record.attack == "adv2").values()
         for record in group
         if record.target_class is not None
-        and (record.source_class in malignant) is from_malignant
-        and (record.target_class in malignant) is not from_malignant
+        and is_malignant(header, record.source_class) is from_malignant
+        and (anywhere or is_malignant(header, record.target_class) is wanted)
     ]
+
+
+def arrived(header: RunHeader, record: Record, malignant: bool) -> bool:
+    """Was the diagnosis changed to the wanted one, or to any where that will do, on this side of the line?"""
+    return (
+        record.flipped and record.prediction is not None and is_malignant(header, record.prediction.index) is malignant
+    )
+
+
+def is_malignant(header: RunHeader, index: int) -> bool:
+    """Is a class declared malignant?"""
+    return header.model.classes[index] in header.model.malignant

@@ -4,12 +4,14 @@ import io
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from PIL import Image
 
-from skinaudit.attacks.controls import HARMLESS, half_pixel_shift, harmless, jpeg, signed_noise
+from skinaudit.attacks.controls import HARMLESS, half_pixel_shift, harmless, jpeg, random_flow, signed_noise
+from skinaudit.attacks.flow import Flow
 
 quick = settings(deadline=None, max_examples=40, derandomize=True)
 Photographs = hnp.arrays(np.uint8, hnp.array_shapes(min_dims=2, max_dims=2, max_side=9).map(lambda s: (*s, 3)))
@@ -39,6 +41,19 @@ def test_noise_goes_both_ways_and_follows_the_seed() -> None:
     assert 0.45 < (noisy == 136).mean() < 0.55
     np.testing.assert_array_equal(noisy, signed_noise(grey, 8, 1))
     assert (noisy != signed_noise(grey, 8, 2)).any()
+
+
+def test_a_random_flow_is_a_flow_field_of_that_length() -> None:
+    pixels, limit = photograph(), 1.7
+    angle = np.random.default_rng(5).uniform(0, 2 * np.pi, pixels.shape[:2])
+    z = torch.from_numpy(limit * np.stack([np.sin(angle), np.cos(angle)]))[None]
+    x0 = torch.from_numpy(pixels).permute(2, 0, 1)[None].double() / 255
+    expected = (Flow(limit).apply(x0, z)[0].permute(1, 2, 0) * 255).numpy()
+    moved = random_flow(pixels, limit, 5)
+    assert moved.dtype == np.uint8
+    assert np.abs(moved - expected).max() <= 0.51
+    np.testing.assert_array_equal(moved, random_flow(pixels, limit, 5))
+    assert (moved != random_flow(pixels, limit, 6)).any()
 
 
 def test_jpeg_is_deterministic_and_changes_little() -> None:

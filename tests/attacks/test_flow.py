@@ -99,7 +99,7 @@ def test_the_derivative_of_the_moved_picture_is_the_numerical_one() -> None:
     assert torch.autograd.gradcheck(lambda flow: Flow(9.0).apply(x0, flow), (inside.requires_grad_(),))
 
 
-@pytest.mark.parametrize("tau", [0.0, 0.01])
+@pytest.mark.parametrize("tau", [0.0, 0.3])
 def test_pulling_back_gives_the_slope_of_loss_and_roughness(tau: float) -> None:
     x0, z = small_case()
     flow, weights = Flow(9.0, tau), torch.randn(1, 3, 5, 6, dtype=torch.float64)
@@ -123,12 +123,12 @@ def test_an_even_flow_is_smooth_and_a_torn_one_rough() -> None:
     x0 = pictures(1)
     even, torn = uniform(x0, 0.4, -0.3), uniform(x0, 0.0, 0.0).clone()
     torn[:, 0, :, 10:] = 2.0
-    assert float(roughness(even)) == pytest.approx(0, abs=0.5)  # the root is smoothed by 1e-4 for each pair
-    assert float(roughness(torn)) == pytest.approx(2.0 * x0.shape[2], abs=0.5)
+    assert float(roughness(even)) == pytest.approx(0, abs=3e-4)  # the root is smoothed by 1e-4 for each pair
+    assert float(roughness(torn)) == pytest.approx(2.0 / x0.shape[3], abs=3e-4)
 
 
 def test_smoothing_makes_the_flow_of_an_attack_smoother() -> None:
-    rough, smooth = (attack("cam", Flow(2.0, tau)) for tau in (0.0, 0.05))
+    rough, smooth = (attack("cam", Flow(2.0, tau)) for tau in (0.0, 50.0))
     assert smooth.extents[0, 1] < rough.extents[0, 1]
 
 

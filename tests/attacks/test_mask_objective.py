@@ -24,7 +24,7 @@ def batch() -> Tensor:
 
 
 def objective(activation: type[nn.Module] = nn.SiLU, **changed: float) -> MaskObjective:
-    settings = {"trackers": 2, "horizon": 6, "confident": 1.1, "solve_every": 1000} | changed
+    settings = {"trackers": 2, "horizon": 6, "confident": 1.1, "solve_every": 1000, "assignment": 0.0} | changed
     return MaskObjective(Mask(small_network(activation), MaskSettings(iterations=30)), **settings)  # type: ignore[arg-type]
 
 

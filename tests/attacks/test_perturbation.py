@@ -92,3 +92,13 @@ def test_inputs_stay_as_they_were() -> None:
     assert torch.equal(x0, torch.full((1, 3, 2, 2), 0.5))
     assert torch.equal(x, x0)
     assert not z.any()
+
+
+def test_what_the_box_shows_and_pulls_back_is_what_it_got() -> None:
+    ball, x0 = LInf(8), torch.rand(2, 3, 4, 5)
+    gradient = torch.randn_like(x0)
+    z = ball.start(x0)
+    assert ball.seen(x0) is x0
+    assert ball.pull_back(x0, z, gradient) is gradient
+    assert torch.equal(ball.direction(gradient), -gradient.sign())
+    assert ball.extent(z).shape == (2, 0)

@@ -34,13 +34,23 @@ def test_every_scalar_of_a_record_has_a_column() -> None:
     assert len(COLUMNS) == len(set(COLUMNS))
 
 
+def test_the_wanted_map_and_its_distances_stand_beside_the_benign_one() -> None:
+    away = record().to_target
+    (row,) = table(record(wanted_map="class", map_donor="img2", to_benign=away))
+    assert (row["wanted_map"], row["map_donor"], row["map_reason"]) == ("class", "img2", "")
+    assert row["benign_l1"] == row["target_l1"]
+    assert table(record())[0]["benign_l1"] == ""
+    assert table(record())[0]["wanted_map"] == "benign"
+
+
 def test_what_is_not_known_is_empty() -> None:
     unknown = ("target_class", "prediction", "to_target", "original_class", "kept", "joint", "stop")
     (row,) = table(record(status="failed", reason="out of memory", **dict.fromkeys(unknown)))
     assert row["reason"] == "out of memory"
     empty = {column for column, cell in row.items() if cell == ""}
     maps = {column for column in COLUMNS if column.startswith(("target_", "original_", "benign_"))}
-    assert empty == maps | {"predicted_class", "confidence", "kept", "joint", "stop", "batch_size"}
+    others = {"predicted_class", "confidence", "kept", "joint", "stop", "batch_size"}
+    assert empty == maps | others | {"made_for", "map_donor", "map_reason"}
 
 
 def test_text_that_a_spreadsheet_would_run_is_defused_and_numbers_are_not() -> None:

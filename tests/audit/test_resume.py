@@ -32,7 +32,10 @@ def compared(new: RunHeader) -> list[str]:
         (lambda: header(config=AuditConfig(threat=ThreatModel(epsilon=4 / 255))), "epsilon was 8/255, now 4/255"),
         (lambda: header(config=AuditConfig(threat=ThreatModel(epsilon=0.031))), "epsilon was 8/255, now 0.031"),
         (lambda: header(config=AuditConfig(batch_size=4)), "batch size was 8, now 4"),
-        (lambda: header(config=AuditConfig(interpreters=("cam",))), "interpreters was (cam, grad, rts, mask), now (cam)"),
+        (
+            lambda: header(config=AuditConfig(interpreters=("cam",))),
+            "interpreters was (cam, grad, rts, mask), now (cam)",
+        ),
         (lambda: header(thresholds=(threshold(l1=0.06),)), "threshold cam l1 was 0.05, now 0.06"),
         (lambda: header(environment={**header().environment, "threads": "2"}), "threads was 1, now 2"),
         (

@@ -13,7 +13,7 @@ from skinaudit.audit.session import NothingToAudit, Prepared, prepare
 from skinaudit.audit.survey import read_again, survey
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
 from skinaudit.classifier.source import ModelSource
-from skinaudit.config import AuditConfig, ThreatModel
+from skinaudit.config import AuditConfig, Norm, ThreatModel
 from skinaudit.images.folder import LabelsError
 from skinaudit.images.refusal import ImageRefused
 from tests.audit.tiny_audit import DIRECT, Deleting, Listener, photograph, request
@@ -201,6 +201,15 @@ def test_the_recorded_command_gives_the_same_epsilon() -> None:
     odd = AuditConfig(threat=ThreatModel(epsilon=0.031))
     assert "--epsilon 0.031 " in command(odd, labels=True, id_key=True)
     assert "--epsilon 8/255 " in command(AuditConfig(), labels=False, id_key=False)
+
+
+def test_the_recorded_command_gives_the_same_change_at_the_same_place() -> None:
+    moved = AuditConfig(threat=ThreatModel(norm=Norm.FLOW, flow_limit=0.75))
+    text = command(moved, labels=False, id_key=False)
+    assert "--norm flow --flow-limit 0.75 " in text
+    assert "--epsilon" not in text
+    full = command(AuditConfig(threat=ThreatModel(full_resolution=True)), labels=False, id_key=False)
+    assert "--epsilon 8/255 --full-resolution " in full
 
 
 def test_a_run_below_the_images_is_not_audited(folder: Path) -> None:

@@ -108,6 +108,20 @@ def test_network_input_equals_what_monai_gives(name: str, file: str, tmp_path: P
 
 
 @pytest.mark.parametrize("name", PIPELINES)
+def test_the_differentiable_geometry_is_the_real_one(name: str) -> None:
+    preprocess = read_preprocess(PIPELINES[name])
+    pixels = photograph()
+    picture = preprocess.from_display(torch.from_numpy(pixels).permute(2, 0, 1)).float().contiguous()
+    real = preprocess.geometry(pixels)
+    torch.testing.assert_close(preprocess.differentiable(picture), real, rtol=0, atol=1e-3)
+    leaf, weights = picture.clone().requires_grad_(), torch.randn(real.shape)
+    (slope,) = torch.autograd.grad((preprocess.differentiable(leaf) * weights).sum(), leaf)
+    # Linear: the product with the slope is the weighted result, at any picture.
+    product = (slope.double() * picture).sum()
+    torch.testing.assert_close(product, (real.double() * weights).sum(), rtol=1e-3, atol=0.5)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
 def test_logits_equal_those_of_monais_compose(name: str, tmp_path: Path) -> None:
     classifier = load_classifier(make_bundle(tmp_path / "bundle", transforms=PIPELINES[name]))
     path = tmp_path / "photograph.png"

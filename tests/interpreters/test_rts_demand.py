@@ -77,7 +77,7 @@ def test_half_precision_judges_nearly_the_same() -> None:
     network, evidence = small_network(), torch.zeros(3, 3)
     arguments = (network, batch(), network(batch()), DRAWN, masks(), evidence)
     whole, _ = demand_of(Demand(), *arguments)
-    half, _ = demand_of(Demand(half=True), *arguments)
+    half, _ = demand_of(Demand(), *arguments, half=True)
     torch.testing.assert_close(half, whole, rtol=0.05, atol=0.1)
 
 

@@ -80,7 +80,7 @@ def test_a_checkpoint_of_other_images_settings_or_weights_is_refused(classifier:
 
 def test_fitting_lowers_what_is_asked_and_leaves_the_classifier_alone(classifier: Classifier) -> None:
     before = classifier.network.state_dict()["features.conv0.weight"].clone()
-    settings = dataclasses.replace(SETTINGS, epochs=8, patience=8)
+    settings = dataclasses.replace(SETTINGS, epochs=8, patience=8, first_share=0)
     fitted = fit(classifier, pixels(24), settings)
     losses = [epoch.loss for epoch in fitted.epochs]
     assert losses[fitted.best] == min(losses)
@@ -92,7 +92,7 @@ def test_fitting_lowers_what_is_asked_and_leaves_the_classifier_alone(classifier
 
 def test_without_anything_better_the_fit_ends_early_and_keeps_the_best(classifier: Classifier) -> None:
     told: list[Epoch] = []
-    settings = dataclasses.replace(SETTINGS, epochs=50, patience=2, learning_rate=0.3)
+    settings = dataclasses.replace(SETTINGS, epochs=50, patience=2, learning_rate=0.3, first_share=0)
     progress: list[tuple[int, int]] = []
     fitted = fit(
         classifier,
@@ -106,6 +106,22 @@ def test_without_anything_better_the_fit_ends_early_and_keeps_the_best(classifie
     assert tuple(told) == fitted.epochs
     assert progress[-1] == (450, 450)  # whatever was left out counts as done
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
+
+
+@pytest.mark.parametrize(("epochs", "first"), [(1, 0), (2, 1), (8, 5), (10, 6)])
+def test_the_published_demand_comes_first_and_leaves_one_epoch_at_least(epochs: int, first: int) -> None:
+    assert FitSettings(epochs=epochs).first_epochs == first
+
+
+def test_an_epoch_under_the_published_demand_is_never_the_best(classifier: Classifier) -> None:
+    # Under its own demand, which asks for nothing, the second epoch has loss 0; the first has not.
+    nothing = Demand(0, 0, 0, 0, 0)
+    fitted = fit(classifier, pixels(), dataclasses.replace(SETTINGS, epochs=3, demand=nothing))
+    assert [epoch.loss > 0 for epoch in fitted.epochs] == [True, True, False]
+    assert fitted.best == 2
+    costly = fit(classifier, pixels(), dataclasses.replace(SETTINGS, epochs=3, demand=Demand(area=1e3)))
+    assert costly.epochs[2].loss > max(epoch.loss for epoch in costly.epochs[:2])
+    assert costly.best == 2
 
 
 def test_too_few_images_are_an_error(classifier: Classifier) -> None:

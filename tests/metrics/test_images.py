@@ -80,3 +80,12 @@ def test_image_ssim_refuses_an_image_smaller_than_its_window() -> None:
     small = np.zeros((6, 20, 3), np.uint8)
     with pytest.raises(ValueError, match="at least 7 x 7 pixels, got 6 x 20"):
         image_ssim(small, small)
+
+
+@pytest.mark.parametrize("height", [1029, 1030, 1031, 2053, 2060])
+def test_ssim_of_a_tall_photograph_is_that_of_the_whole(height: int) -> None:
+    generator = np.random.default_rng(4)
+    a = generator.integers(0, 256, (height, 9, 3), dtype=np.uint8)
+    uneven = generator.integers(-9, 10, a.shape) * (np.arange(height) % 700 > 300)[:, None, None]
+    b = (a.astype(int) + uneven).clip(0, 255).astype(np.uint8)
+    assert image_ssim(a, b) == pytest.approx(structural_similarity(a, b, channel_axis=2, data_range=255), abs=1e-12)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from skinaudit.report.findings import summarise
 from skinaudit.report.palette import colour_table
+from skinaudit.config import ThreatModel
 from skinaudit.report.pictures import LONGEST_SIDE, OVERLAY, Gallery, amplification, difference, overlay, raster
 from tests.report.synthetic import synthetic_run
 
@@ -25,7 +26,7 @@ def test_difference_is_grey_where_nothing_was_added_and_amplified_elsewhere() ->
 
 def test_the_largest_change_allowed_stays_inside_the_picture() -> None:
     for levels in (1, 8, 64):
-        assert amplification(levels / 255) * levels <= 127.5
+        assert amplification(ThreatModel(epsilon=levels / 255)) * levels <= 127.5
 
 
 def test_overlay_mixes_grey_photograph_and_map_colour() -> None:

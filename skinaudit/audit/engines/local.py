@@ -19,6 +19,7 @@ from skinaudit.audit.plan import Stage, at_once, shapes, stages
 from skinaudit.audit.records import ImageRecord
 from skinaudit.audit.store import Clock, RunStore, utc_now
 from skinaudit.audit.survey import Specimen, read_again
+from skinaudit.audit.sweep import run_sweep
 from skinaudit.audit.wanted import WantedMaps
 from skinaudit.audit.workbench import Subject, UnitResult, left_alone, prediction_of
 from skinaudit.images.decoder import Decoder
@@ -139,7 +140,8 @@ def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
             failed(image_id, lost[image_id])
     names = None if stage.interpreter is None else (stage.interpreter, *at_once(prepared.header.config))
     subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed, names)
-    for result in run_stage(prepared.bench, stage, run.wanted.given(prepared, subjects)):
+    work = run_sweep if stage.attack == "sweep" else run_stage
+    for result in work(prepared.bench, stage, run.wanted.given(prepared, subjects)):
         _store_result(run, result)
         run.progress.advance(stage.name, 1)
 

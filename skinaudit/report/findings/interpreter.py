@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skinaudit.audit.records import Record, RunHeader
+from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import summary_of, title_of
-from skinaudit.report import tally
+from skinaudit.report import aim, tally
 from skinaudit.report.cases import Chosen, best_then_failures
 from skinaudit.report.change import measured
 from skinaudit.report.findings.case import worded_case
-from skinaudit.report.results import Arm, Direction, DirectionName, Excess, InterpreterResult
+from skinaudit.report.findings.directions import directions_of
+from skinaudit.report.findings.wanted_maps import wanted_maps_findings
+from skinaudit.report.results import Arm, Excess, InterpreterResult
 from skinaudit.report.wording import images, probability, rate_text
 
 #: PGD maps kept above this share: the map hardly depends on the diagnosis.
@@ -27,10 +30,11 @@ def interpreter_result(
 ) -> InterpreterResult:
     """Numbers and sentences of one interpreter, and the picture rows that are shown of it."""
     rows = best_then_failures(candidates)
-    title = title_of(name)
+    title, threat = title_of(name), header.config.threat
     arms = [arm for attack in tally.ARM_ORDER if (arm := tally.arm(records, attack)) is not None]
-    excess, insensitive = _excess(records), _insensitive(arms)
-    directions = _directions(header, records) if header.labels_given else ()
+    # Only of the benign map can be said that it stayed although nobody cared about it.
+    excess, insensitive = _excess(threat, records), _insensitive(arms) if threat.keeps_map else None
+    directions = directions_of(header, records) if header.labels_given else ()
     threshold = next((row for row in header.thresholds if row.interpreter == name), None)
     return InterpreterResult(
         interpreter=name,
@@ -42,10 +46,17 @@ def interpreter_result(
         depends_on_diagnosis=None if insensitive is None else not insensitive,
         directions=directions,
         cases=tuple(worded_case(header, case) for case in rows),
-        cases_text=_cases_text(rows, len(candidates)),
-        findings=_findings(title, arms, excess, insensitive, directions),
-        rates_caption=_rates_caption(title, arms),
-        distances_caption=_distances_caption(title, arms, threshold.l1 if threshold else None),
+        cases_text=_cases_text(threat, rows, len(candidates)),
+        findings=(
+            *_findings(threat, title, arms, excess, insensitive),
+            *wanted_maps_findings(threat, title, arms, records),
+            *(direction.text for direction in directions),
+        ),
+        rates_caption=_rates_caption(threat, title, arms),
+        distances_caption=_distances_caption(threat, title, arms, threshold.l1 if threshold else None),
+        kept_title=aim.kept_title(threat),
+        joint_title=aim.joint_title(threat),
+        reference=aim.reference(threat),
     )
 
 
@@ -53,7 +64,7 @@ def _of(arms: Sequence[Arm], attack: str) -> Arm | None:
     return next((arm for arm in arms if arm.attack == attack), None)
 
 
-def _excess(records: Sequence[Record]) -> Excess | None:
+def _excess(threat: ThreatModel, records: Sequence[Record]) -> Excess | None:
     adv2, _ = tally.paired_joint(records)
     if not adv2:
         return None
@@ -65,7 +76,7 @@ def _excess(records: Sequence[Record]) -> Excess | None:
     points = f"{abs(difference) * 100:.0f} points {'more' if difference > 0 else 'less'} often than"
     compared = points if difference else "as often as"
     text = (
-        f"On the same {images(n)}, ADV² changed the diagnosis with the map kept {compared} PGD "
+        f"On the same {images(n)}, ADV² {aim.deed(threat)} {compared} PGD "
         f"(95 % interval {low * 100:+.0f} to {high * 100:+.0f} "
         f"points, McNemar {probability(p_value)})."
     )
@@ -80,39 +91,14 @@ def _insensitive(arms: Sequence[Arm]) -> bool | None:
     return pgd.kept_when_flipped.value > INSENSITIVE_ABOVE
 
 
-def _directions(header: RunHeader, records: Sequence[Record]) -> tuple[Direction, ...]:
-    missed, alarm = tally.driven(header, records, True), tally.driven(header, records, False)
-    return (
-        _direction("malignant to benign", missed, "Missed malignancy"),
-        _direction("benign to malignant", alarm, "False alarm"),
-    )
-
-
-def _direction(name: DirectionName, records: Sequence[Record], hazard: str) -> Direction:
-    flipped, joint = tally.rate([row.flipped for row in records]), tally.rate([bool(row.joint) for row in records])
-    if not records:
-        text = f"{hazard} ({name}): no image was attacked in this direction."
-    else:
-        text = f"{hazard} ({name}): diagnosis changed in {rate_text(flipped)}; map kept as well in {rate_text(joint)}."
-    return Direction(name=name, attempted=len(records), flipped=flipped, joint=joint, text=text)
-
-
 def _findings(
-    title: str,
-    arms: Sequence[Arm],
-    excess: Excess | None,
-    insensitive: bool | None,
-    directions: Sequence[Direction],
+    threat: ThreatModel, title: str, arms: Sequence[Arm], excess: Excess | None, insensitive: bool | None
 ) -> tuple[str, ...]:
     adv2, pgd = _of(arms, "adv2"), _of(arms, "pgd")
     if adv2 is None or adv2.n == 0:
         return (f"No attack on {title} was judged in this run, so nothing is said about it.",)
     found = [
-        f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}, and did so with the {title} map kept in "
-        f"{rate_text(adv2.joint)}."
-        if adv2.joint.n
-        else f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}. Without a drift threshold nobody can say "
-        f"whether the {title} map was kept.",
+        _headline(threat, title, adv2),
         measured(adv2.largest_change_levels, adv2.largest_displacement, adv2.mean_displacement),
     ]
     if excess is not None:
@@ -124,14 +110,30 @@ def _findings(
             if insensitive
             else f"{kept}: an attacker who ignores the map disturbs it, so a kept map is the work of ADV²."
         )
-    if adv2.original_l1.mean is not None and adv2.l1.mean is not None:
+    if threat.keeps_map and adv2.original_l1.mean is not None and adv2.l1.mean is not None:
         found.append(
             f"At the adversarial image, the map of the class now shown lies at L1 {adv2.l1.mean:.3f} from the benign "
             f"map, the map of the class first predicted at {adv2.original_l1.mean:.3f} (means of {images(adv2.n)})."
         )
     found.extend(_controls_findings([arm for arm in arms if arm.attack in CONTROLS and arm.n]))
-    found.extend(direction.text for direction in directions)
     return tuple(found)
+
+
+def _headline(threat: ThreatModel, title: str, adv2: Arm) -> str:
+    outcome = aim.map_outcome(threat, title)
+    if not adv2.joint.n:
+        was = "was kept" if threat.keeps_map else "is the wanted one"
+        unknown = f"Without a drift threshold nobody can say whether the {title} map {was}."
+        return f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}. {unknown}"
+    if threat.keeps_diagnosis:
+        return (
+            f"The diagnosis stayed with {outcome} by ADV² in {rate_text(adv2.joint)}. The diagnosis was changed, which "
+            f"was not wanted, in {rate_text(adv2.flipped)}."
+        )
+    return (
+        f"ADV² changed the diagnosis in {rate_text(adv2.flipped)}, and did so with {outcome} in "
+        f"{rate_text(adv2.joint)}."
+    )
 
 
 def _controls_findings(controls: Sequence[Arm]) -> list[str]:
@@ -147,15 +149,20 @@ def _controls_findings(controls: Sequence[Arm]) -> list[str]:
     return found
 
 
-def _rates_caption(title: str, arms: Sequence[Arm]) -> str:
+def _rates_caption(threat: ThreatModel, title: str, arms: Sequence[Arm]) -> str:
     adv2, pgd = _of(arms, "adv2"), _of(arms, "pgd")
     if adv2 is None or adv2.n == 0:
         return f"No rates: no attack on {title} was judged."
     beside = f"; PGD, which ignores the map, in {rate_text(pgd.joint)}" if pgd is not None and pgd.n else ""
-    return f"Diagnosis changed and {title} map kept: ADV² in {rate_text(adv2.joint)}{beside}."
+    if threat.keeps_diagnosis:
+        noise = _of(arms, "noise")
+        beside = f"; {CONTROLS['noise']} in {rate_text(noise.joint)}" if noise is not None and noise.n else ""
+    deed = "stayed" if threat.keeps_diagnosis else "changed"
+    outcome = f"{title} map kept" if threat.keeps_map else f"wanted {title} map reached"
+    return f"Diagnosis {deed} and {outcome}: ADV² in {rate_text(adv2.joint)}{beside}."
 
 
-def _distances_caption(title: str, arms: Sequence[Arm], threshold: float | None) -> str:
+def _distances_caption(threat: ThreatModel, title: str, arms: Sequence[Arm], threshold: float | None) -> str:
     points = [(arm.title, arm.l1_points) for arm in arms if arm.attack in ("adv2", "pgd") and arm.l1_points]
     if not points:
         return f"No distances: no {title} map was measured under attack."
@@ -165,16 +172,18 @@ def _distances_caption(title: str, arms: Sequence[Arm], threshold: float | None)
         f"{sum(point <= threshold for point in row)} of {images(len(row))} under {attack}" for attack, row in points
     ]
     return (
-        f"{title} maps within the drift limit of {threshold:.3f} that harmless changes set (95th percentile): "
+        f"{title} maps within the drift limit of {threshold:.3f} that harmless changes set (95th percentile)"
+        f"{'' if threat.keeps_map else ', measured from the wanted map'}: "
         f"{' and '.join(within)}."
     )
 
 
-def _cases_text(rows: Sequence[Chosen], available: int) -> str:
+def _cases_text(threat: ThreatModel, rows: Sequence[Chosen], available: int) -> str:
     if not rows:
         return "No attacked image to show."
     joint = sum(case.kind == "joint" for case in rows)
     short = len(rows) - joint
-    parts = [f"{joint} where diagnosis and map both fell to ADV²"] if joint else []
+    fell = "the map alone fell to ADV²" if threat.keeps_diagnosis else "diagnosis and map both fell to ADV²"
+    parts = [f"{joint} where {fell}"] if joint else []
     parts += [f"{short} where the attack fell short"] if short else []
     return f"{len(rows)} of {images(available)} shown: {' and '.join(parts)}. Best examples first, failures last."

@@ -16,6 +16,7 @@ from skinaudit.report.findings.calibration import calibration
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.subgroups import subgroups
+from skinaudit.report.findings.sweep import sweeps
 from skinaudit.report.findings.transfer import transfer
 from skinaudit.report.findings.verdict import answers, verdict
 from skinaudit.report.results import Data, InterpreterResult, Report
@@ -39,7 +40,7 @@ def summarise(view: RunView) -> Report:
     uninformative = frozenset(row.interpreter for row in interpreters if row.depends_on_diagnosis is False)
     worst = tuple(worded_case(header, case) for case in worst_first(attacked, WORST_SHOWN, uninformative))
     data = _data(header, found, records)
-    level, headline, detail = verdict(interpreters, data)
+    level, headline, detail = verdict(interpreters, data, header.config.threat)
     return Report(
         header=header,
         closed_at=view.closed_at,
@@ -50,11 +51,12 @@ def summarise(view: RunView) -> Report:
         verdict=headline,
         verdict_detail=detail,
         scope=_scope(header, data),
-        answers=answers(interpreters, worst),
+        answers=answers(interpreters, worst, header.config.threat),
         enough=_enough(data.attacked),
         auditable=auditable(header, data),
         data=data,
         interpreters=tuple(interpreters),
+        sweeps=sweeps(header, records),
         transfer=transfer(header, records),
         subgroups=subgroups(header, found, records),
         worst=worst,

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import title_of
+from skinaudit.report import aim
+from skinaudit.report.findings import moved_map
 from skinaudit.report.findings.interpreter import CONTROLS
 from skinaudit.report.results import Answer, Arm, Case, Data, InterpreterResult, Level, Rate
 from skinaudit.report.wording import images, percent, rate_cell, rate_text
@@ -12,17 +15,27 @@ from skinaudit.report.wording import images, percent, rate_cell, rate_text
 _NOTHING_REACHED = "ADV² reached no diagnosis that it aimed at"
 
 
-def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Level, str, str]:
+def verdict(interpreters: Sequence[InterpreterResult], data: Data, threat: ThreatModel) -> tuple[Level, str, str]:
     """How the run ended: level, headline, and the figures behind it."""
+    if threat.keeps_diagnosis:
+        return moved_map.verdict(interpreters)
     strongest, changed = _strongest(interpreters, hidden=True), _strongest(interpreters, hidden=False)
     if strongest is None or changed is None:
         return "nothing tested", "Nothing was tested.", "No attack was judged: no evidence for or against the model."
     (result, joint), (_, flipped) = strongest, changed
+    outcome = f"{result.title} map kept" if threat.keeps_map else f"wanted {result.title} map reached"
+    if joint.successes and not threat.keeps_map:
+        return (
+            "changed as wanted",
+            _few(joint, "and the explanation was the wanted one")
+            or "Diagnoses were changed; the explanation showed what the attacker wanted.",
+            f"Diagnosis changed and {outcome} in {rate_text(joint)}.{_missed(result, threat)}",
+        )
     if joint.successes:
         return (
             "changed unseen",
             _few(joint, "and the explanation stayed") or "Diagnoses were changed; the explanation stayed the same.",
-            f"Diagnosis changed and {result.title} map kept in {rate_text(joint)}.{_caution(result)}",
+            f"Diagnosis changed and {outcome} in {rate_text(joint)}.{_missed(result, threat)}{_caution(result)}",
         )
     if flipped.successes and not joint.n:
         return (
@@ -32,11 +45,13 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Leve
             f"Diagnosis changed in {rate_text(flipped)}. No drift threshold is known for this model.",
         )
     if flipped.successes:
+        become, reached = ("stay", "map kept") if threat.keeps_map else ("be the wanted one", "wanted map reached")
         return (
             "changed",
-            _few(flipped, "and no explanation was found to stay")
-            or "Diagnoses were changed, but no explanation was found to stay as it was.",
-            f"Diagnosis changed in {rate_text(flipped)}; with the map kept in none.",
+            _few(flipped, f"and no explanation was found to {become}")
+            or f"Diagnoses were changed, but no explanation was found to {become}"
+            f"{' as it was' if threat.keeps_map else ''}.",
+            f"Diagnosis changed in {rate_text(flipped)}; with the {reached} in none.",
         )
     besides = _changed_besides(interpreters)
     no_proof = "That ADV² reached none is no proof that it cannot."
@@ -45,6 +60,14 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data) -> tuple[Leve
         _not_changed(interpreters, flipped),
         " ".join([f"{images(data.attacked)} attacked.", *besides, no_proof]),
     )
+
+
+def _missed(result: InterpreterResult, threat: ThreatModel) -> str:
+    """The direction that weighs most, with a space before it; empty where labels are missing or nothing went there."""
+    missed = next((one for one in result.directions if one.name == "malignant to benign" and one.attempted), None)
+    if missed is None:
+        return ""
+    return f" Cancer missed (malignant to benign), {aim.kept_title(threat).lower()}: {rate_text(missed.joint)}."
 
 
 def _few(rate: Rate, how: str) -> str:
@@ -93,9 +116,13 @@ def _controls(interpreters: Sequence[InterpreterResult]) -> list[Arm]:
     ]
 
 
-def answers(interpreters: Sequence[InterpreterResult], worst: Sequence[Case]) -> tuple[Answer, ...]:
+def answers(
+    interpreters: Sequence[InterpreterResult], worst: Sequence[Case], threat: ThreatModel
+) -> tuple[Answer, ...]:
     """Can the diagnosis be changed, does the explanation warn anyone, what is the worst case?"""
-    return _answer_diagnosis(interpreters), _answer_warning(interpreters), _answer_worst(interpreters, worst)
+    if threat.keeps_diagnosis:
+        return moved_map.answers(interpreters, worst)
+    return _answer_diagnosis(interpreters), _answer_warning(interpreters, threat), _answer_worst(interpreters, worst)
 
 
 def _answer_diagnosis(interpreters: Sequence[InterpreterResult]) -> Answer:
@@ -112,19 +139,23 @@ def _answer_diagnosis(interpreters: Sequence[InterpreterResult]) -> Answer:
     return Answer(question=question, figure=rate_cell(rate)[0], note=_note(rate, "changed"), text=text)
 
 
-def _answer_warning(interpreters: Sequence[InterpreterResult]) -> Answer:
-    question, strongest = "Does the explanation warn anyone?", _strongest(interpreters, hidden=True)
+def _answer_warning(interpreters: Sequence[InterpreterResult], threat: ThreatModel) -> Answer:
+    strongest = _strongest(interpreters, hidden=True)
+    question = "Does the explanation warn anyone?" if threat.keeps_map else "Can the explanation be chosen as well?"
     if strongest is None:
         return Answer(question=question, figure="–", note="nothing judged", text="No attack was judged in this run.")
     result, rate = strongest
     if not any(arm.flipped.successes for row in interpreters if (arm := row.arm("adv2")) is not None):
-        text = f"{_NOTHING_REACHED}, so whether the map would warn anyone was not put to the test."
+        what = "whether the map would warn anyone" if threat.keeps_map else "whether a map can be chosen with it"
+        text = f"{_NOTHING_REACHED}, so {what} was not put to the test."
         return Answer(question=question, figure="–", note="nothing to judge", text=text)
     if not rate.n:
-        text = "Without a drift limit nobody can say whether a map stayed, so this was not judged."
+        became = "stayed" if threat.keeps_map else "is the wanted one"
+        text = f"Without a drift limit nobody can say whether a map {became}, so this was not judged."
         return Answer(question=question, figure="–", note="not judged", text=text)
     silent = [row.title for row in interpreters if row.depends_on_diagnosis is False]
-    parts = [f"The {result.title} map stayed while the diagnosis changed in {rate_text(rate)}."]
+    became = f"{result.title} map stayed" if threat.keeps_map else f"wanted {result.title} map was reached"
+    parts = [f"The {became} while the diagnosis changed in {rate_text(rate)}."]
     if silent:
         parts.append(
             f"{' and '.join(silent)}: the map hardly depends on the diagnosis, so its stability is no evidence."
@@ -132,7 +163,8 @@ def _answer_warning(interpreters: Sequence[InterpreterResult]) -> Answer:
     else:
         pgd = result.arm("pgd")
         parts += [f"PGD alone: {rate_text(pgd.joint)}."] if pgd is not None and pgd.n else []
-    return Answer(question=question, figure=rate_cell(rate)[0], note=_note(rate, "unseen"), text=" ".join(parts))
+    note = _note(rate, "unseen" if threat.keeps_map else "both as wanted")
+    return Answer(question=question, figure=rate_cell(rate)[0], note=note, text=" ".join(parts))
 
 
 def _answer_worst(interpreters: Sequence[InterpreterResult], worst: Sequence[Case]) -> Answer:

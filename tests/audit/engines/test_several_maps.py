@@ -22,7 +22,7 @@ def prepared(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
     asked = request(tmp_path_factory.mktemp("images"), count=8)
     budget = BUDGET.model_copy(update={"mask_images": 2, "mask_steps": 12})
     config = asked.config.model_copy(
-        update={"interpreters": ("cam", "grad", "mask-fast"), "joint": True, "budget": budget}
+        update={"interpreters": ("cam", "grad", "mask-fast"), "joint": True, "sweep": (2, 4), "budget": budget}
     )
     return prepare(replace(asked, config=config), DIRECT, Listener())
 
@@ -54,8 +54,17 @@ def test_the_attack_on_all_maps_counts_only_where_every_map_is_kept(prepared: Pr
         assert {one.joint for one in mine} == {all(one.kept and one.flipped for one in mine)}
 
 
+def test_every_smaller_radius_has_a_record_inside_it(prepared: Prepared, finished: Path) -> None:
+    with RunReader(finished) as run:
+        records = [one for one in run.records() if one.attack == "sweep"]
+    rows = sorted((one.image_id, one.interpreter, one.epsilon_levels or 0) for one in records)
+    assert rows == sorted((i, name, levels) for i in prepared.chosen for name in ("cam", "grad") for levels in (2, 4))
+    assert all(0 < one.linf_levels <= (one.epsilon_levels or 0) for one in records)
+
+
 def test_the_report_of_such_a_run_has_every_map_and_the_attack_on_all(finished: Path) -> None:
     report = render(finished).report
     assert [row.interpreter for row in report.interpreters] == ["cam", "grad", "mask-fast"]
     assert report.interpreters[0].arm("joint") is not None
     assert report.interpreters[2].arm("joint") is None
+    assert [[point.levels for point in one.points] for one in report.sweeps] == [[2, 4, 8]] * 2

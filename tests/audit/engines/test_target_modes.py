@@ -1,0 +1,165 @@
+"""Whole audits of a small model in which the attacker wants something else than harm behind an unchanged map."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from skinaudit.attacks.target_maps import NO_DONOR
+from skinaudit.audit.engines.local import run_audit
+from skinaudit.audit.failures import RunDiffers
+from skinaudit.audit.reader import RunReader
+from skinaudit.audit.records import ImageRecord, Record
+from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.config import TargetMap, TargetRule, ThreatModel
+from skinaudit.metrics.maps import l1
+from skinaudit.report.render import render
+from skinaudit.report.results import Report
+from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request
+
+SMALL = BUDGET.model_copy(update={"images": 4, "cam_steps": 12, "grad_steps": 12, "pgd_steps": 5})
+
+
+def ready(folder: Path, threat: ThreatModel, *, malignant: bool = True, count: int = 10) -> Prepared:
+    asked = request(folder, budget=SMALL, count=count)
+    config = asked.config.model_copy(update={"threat": threat})
+    return prepare(replace(asked, config=config), DIRECT, Listener())
+
+
+def done(prepared: Prepared, run: Path) -> tuple[list[ImageRecord], list[Record], Report]:
+    run_audit(prepared, run, DIRECT, Listener())
+    with RunReader(run) as reader:
+        return reader.images(), reader.records(), render(run).report
+
+
+def said(report: Report) -> str:
+    parts = [report.verdict, report.verdict_detail, *(one.text for one in report.answers)]
+    parts += [line for one in report.interpreters for line in (*one.findings, one.rates_caption, one.cases_text)]
+    return " ".join(parts).replace("\u00a0", " ")
+
+
+def test_a_patch_is_wanted_of_every_record_and_measured_beside_the_benign_map(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.RANDOM, target_map=TargetMap.PATCH))
+    images, records, report = done(prepared, tmp_path / "run")
+    benign = {one.image_id: one.artifacts for one in images}
+    assert {one.wanted_map for one in records} == {TargetMap.PATCH}
+    assert {one.attack for one in records} >= {"adv2", "pgd", "noise"}
+    with RunReader(tmp_path / "run") as run:
+        for one in (one for one in records if one.attack in {"adv2", "pgd"}):
+            shown, wanted, before = (
+                np.load(run.artifact(path))
+                for path in (
+                    one.artifacts["map"],
+                    one.artifacts["map-wanted"],
+                    benign[one.image_id][f"map-{one.interpreter}"],
+                )
+            )
+            assert one.to_target is not None
+            assert one.to_benign is not None
+            assert one.to_target.l1 == pytest.approx(float(np.abs(shown - wanted).mean()), abs=1e-6)
+            assert one.to_benign.l1 == pytest.approx(float(np.abs(shown - before).mean()), abs=1e-6)
+            assert one.joint == (one.flipped and one.kept)
+    assert "--target random --target-map patch " in prepared.header.command
+    words = said(report)
+    assert "wanted CAM map" in words
+    assert "map kept" not in words
+    assert "stayed" not in report.verdict
+
+
+def test_the_map_of_another_image_of_the_wanted_class_is_wanted(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.CLASS))
+    _, records, _ = done(prepared, tmp_path / "run")
+    adv2 = [one for one in records if one.attack == "adv2"]
+    predicted = {one: look.predicted for one, look in prepared.looks.items()}
+    lent = [one for one in adv2 if one.wanted_map == TargetMap.CLASS]
+    assert lent
+    for one in lent:
+        donor = prepared.specimen(str(one.map_donor))
+        assert donor.image_id != one.image_id
+        assert predicted[donor.image_id] == one.target_class == one.source_class
+        assert donor.label == prepared.bench.classifier.classes[predicted[donor.image_id]]
+    by_image = {(one.image_id, one.map_donor) for one in adv2}
+    assert len(by_image) == len(prepared.chosen)  # the same donor for every interpreter
+
+
+def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.LEAST_LIKELY, target_map=TargetMap.CLASS))
+    _, records, report = done(prepared, tmp_path / "run")
+    predicted = {prepared.looks[one].predicted for one in prepared.looks}
+    orphans = [one for one in records if one.attack == "adv2" and one.target_class not in predicted]
+    assert orphans
+    for one in orphans:
+        assert (one.wanted_map, one.map_donor, one.to_benign) == (TargetMap.BENIGN, None, None)
+        assert one.map_reason == f"{NO_DONOR}, so the benign map was wanted"
+    assert NO_DONOR in said(report)
+
+
+def test_where_the_diagnosis_is_to_stay_success_is_a_map_that_moved_and_pgd_is_left_out(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.PATCH))
+    _, records, report = done(prepared, tmp_path / "run")
+    assert {one.attack for one in records} >= {"adv2", "noise", "jpeg", "shift"}
+    assert "pgd" not in {one.attack for one in records}
+    for one in records:
+        assert one.prediction is not None
+        assert one.flipped == (one.prediction.index != one.source_class)
+        assert one.joint == (not one.flipped and one.kept)
+    assert {one.target_class == one.source_class for one in records if one.attack == "adv2"} == {True}
+    assert "--target same --target-map patch " in prepared.header.command
+    result = report.interpreters[0]
+    assert result.excess is None
+    assert result.directions == ()
+    words = said(report)
+    assert "diagnosis stayed" in words.lower()
+    assert "Spearman" in words
+    assert "Diagnoses were changed" not in words
+
+
+def test_an_untargeted_attack_is_content_with_any_other_class(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.UNTARGETED))
+    _, records, _ = done(prepared, tmp_path / "run")
+    for one in records:
+        assert one.prediction is not None
+        assert one.flipped == (one.prediction.index != one.source_class)
+        if one.attack == "adv2":
+            logits = prepared.looks[one.image_id].logits.clone()
+            logits[one.source_class] = -np.inf
+            assert one.target_class == int(logits.argmax())
+
+
+def test_a_false_alarm_leaves_malignant_images_alone_with_a_reason(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.FALSE_ALARM))
+    classifier = prepared.bench.classifier
+    images, records, _ = done(prepared, tmp_path / "run")
+    alone = [
+        one for one in images if one.reason == "a false alarm starts from a benign diagnosis, and this one is malignant"
+    ]
+    malignant = {place for place, name in enumerate(classifier.classes) if name in classifier.malignant}
+    assert {one.status for one in alone} <= {"not selected"}
+    assert not malignant & {one.source_class for one in records}
+    assert {one.target_class for one in records if one.attack == "adv2"} <= malignant
+
+
+def test_another_wanted_map_is_another_run(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.RANDOM, target_map=TargetMap.PATCH))
+    run_audit(prepared, tmp_path / "run", DIRECT, Listener())
+    threat = ThreatModel(target=TargetRule.RANDOM)
+    header = prepared.header.model_copy(update={"config": prepared.header.config.model_copy(update={"threat": threat})})
+    with pytest.raises(RunDiffers, match="target map was patch, now benign"):
+        run_audit(replace(prepared, header=header), tmp_path / "run", DIRECT, Listener())
+
+
+def test_a_resumed_run_wants_the_same_maps(tmp_path: Path) -> None:
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.CLASS))
+    _, undisturbed, _ = done(prepared, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, tmp_path / "run", DIRECT, Listener(interrupt_after=("adv2-cam", 2)))
+    _, resumed, _ = done(prepared, tmp_path / "run")
+    assert resumed == undisturbed
+
+
+def test_diagnosis_and_map_cannot_both_stay() -> None:
+    with pytest.raises(ValueError, match="ask for no change at all"):
+        ThreatModel(target=TargetRule.SAME)
