@@ -20,7 +20,7 @@ MAKEFLAGS += --no-print-directory
 .PHONY: demo test lint check-torchvision coverage clean
 
 demo: $(VENV)/installed check-torchvision
-	@$(BIN)/skinaudit audit $(MODEL) sample_data --preset quick --out $(DEMO)
+	@$(BIN)/skinaudit audit $(MODEL) sample_data --preset quick --interpreters cam,grad,rts,mask-fast --out $(DEMO)
 
 test: $(VENV)/installed-dev check-torchvision lint
 	@$(BIN)/python -m pytest tests skinaudit -n 2 --dist loadscope --doctest-modules --cov --cov-report= --cov-fail-under=90

@@ -136,7 +136,7 @@ class ThreatModel(Frozen):
     epsilon: float = Field(default=8 / 255, description="L∞ radius in units of the [0,1] pixel range")
     norm: Norm = Norm.LINF
     flow_limit: float = Field(
-        default=1.5, gt=0, le=16, description="norm flow: how many pixels a pixel may be moved at most"
+        default=0.5, gt=0, le=16, description="norm flow: how many pixels a pixel may be moved at most"
     )
     full_resolution: bool = Field(default=False, description="the photograph is changed, before it is resized")
     target: TargetRule = TargetRule.MOST_HARMFUL

@@ -30,6 +30,7 @@ def text_at(
     anchor: str = "start",
     font: str = SANS,
 ) -> String:
+    """Words at a place of a drawing, in points from its lower left corner."""
     return String(x, y, words, fontName=font, fontSize=size, fillColor=colour, textAnchor=anchor)
 
 

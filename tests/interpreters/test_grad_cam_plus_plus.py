@@ -26,11 +26,10 @@ def interpreter() -> GradCamPlusPlus:
 AWAY_FROM_THE_POLE = [name for name in NETWORKS if name != "torchvision swin"]
 
 
-@pytest.mark.parametrize("classes", [(0, 1), (2, 3)])
 @pytest.mark.parametrize("name", AWAY_FROM_THE_POLE)
-def test_map_agrees_with_pytorch_grad_cam(name: str, classes: tuple[int, int]) -> None:
+def test_map_agrees_with_pytorch_grad_cam(name: str) -> None:
     """The oracle adds 1e-6 to a denominator of the size of squared gradients; large ones make that nothing."""
-    network, chosen, x = Steeper(network_named(name)), torch.tensor(classes), batch().double()
+    network, chosen, x = Steeper(network_named(name)), torch.tensor([0, 1]), batch().double()
     maps = GradCamPlusPlus.for_network(network, x[:1]).explain(x, chosen)
     torch.testing.assert_close(maps, min_max(oracle_maps(GradCAMPlusPlus, network, x, chosen)), atol=1e-4, rtol=0)
 

@@ -19,10 +19,9 @@ def batch() -> Tensor:
     return torch.rand(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize("classes", [(0, 1), (2, 3)])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_map_agrees_with_pytorch_grad_cam(name: str, classes: tuple[int, int]) -> None:
-    network, chosen = network_named(name), torch.tensor(classes)
+def test_map_agrees_with_pytorch_grad_cam(name: str) -> None:
+    network, chosen = network_named(name), torch.tensor([0, 1])
     maps = LayerCam.for_network(network, batch()[:1]).explain(batch(), chosen)
     torch.testing.assert_close(maps, min_max(oracle_maps(LayerCAM, network, batch(), chosen)), atol=1e-4, rtol=0)
 

@@ -35,6 +35,7 @@ def test_verdict_says_that_the_explanation_stayed_when_any_map_was_kept() -> Non
     assert report.level == "changed unseen"
     assert report.verdict_detail.replace("\u00a0", " ") == (
         "Diagnosis changed and CAM map kept in 14 of 14 images (100 %, 95 % interval 78–100 %)."
+        " Cancer missed (malignant to benign), map kept: 14 of 14 images (100 %, 95 % interval 78–100 %)."
     )
 
 

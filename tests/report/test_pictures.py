@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from skinaudit.config import ThreatModel
 from skinaudit.report.findings import summarise
 from skinaudit.report.palette import colour_table
-from skinaudit.config import ThreatModel
 from skinaudit.report.pictures import LONGEST_SIDE, OVERLAY, Gallery, amplification, difference, overlay, raster
 from tests.report.synthetic import synthetic_run
 

@@ -50,7 +50,7 @@ def interpreter_result(
         findings=(
             *_findings(threat, title, arms, excess, insensitive),
             *wanted_maps_findings(threat, title, arms, records),
-            *(direction.text for direction in directions),
+            *(direction.text for direction in directions if (judged := _of(arms, "adv2")) and judged.n),
         ),
         rates_caption=_rates_caption(threat, title, arms),
         distances_caption=_distances_caption(threat, title, arms, threshold.l1 if threshold else None),

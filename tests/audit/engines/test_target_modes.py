@@ -15,18 +15,22 @@ from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import ImageRecord, Record
 from skinaudit.audit.session import NothingToAudit, Prepared, prepare
 from skinaudit.config import TargetMap, TargetRule, ThreatModel
-from skinaudit.metrics.maps import l1
 from skinaudit.report.render import render
 from skinaudit.report.results import Report
-from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request
+from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request, write_labels
+from tests.bundles import change_config, make_bundle
 
 SMALL = BUDGET.model_copy(update={"images": 4, "cam_steps": 12, "grad_steps": 12, "pgd_steps": 5})
 
 
-def ready(folder: Path, threat: ThreatModel, *, malignant: bool = True, count: int = 10) -> Prepared:
-    asked = request(folder, budget=SMALL, count=count)
+def ready(folder: Path, threat: ThreatModel, *, seed: int = 0, malignant: tuple[str, ...] = ("mel",)) -> Prepared:
+    """A prepared audit; the network of seed 0 calls everything mel, that of seed 3 calls 8 images bkl and 2 nv."""
+    asked = request(folder, budget=SMALL)
+    bundle = make_bundle(folder / "bundle", seed=seed)
+    change_config(bundle, "metadata.json", {"skinaudit": {"malignant": list(malignant)}})
+    labels = write_labels(bundle, sorted(asked.images.glob("photo_*.png")), wrong=0)
     config = asked.config.model_copy(update={"threat": threat})
-    return prepare(replace(asked, config=config), DIRECT, Listener())
+    return prepare(replace(asked, labels=labels, config=config), DIRECT, Listener())
 
 
 def done(prepared: Prepared, run: Path) -> tuple[list[ImageRecord], list[Record], Report]:
@@ -130,16 +134,22 @@ def test_an_untargeted_attack_is_content_with_any_other_class(tmp_path: Path) ->
 
 
 def test_a_false_alarm_leaves_malignant_images_alone_with_a_reason(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.FALSE_ALARM))
-    classifier = prepared.bench.classifier
-    images, records, _ = done(prepared, tmp_path / "run")
-    alone = [
-        one for one in images if one.reason == "a false alarm starts from a benign diagnosis, and this one is malignant"
-    ]
-    malignant = {place for place, name in enumerate(classifier.classes) if name in classifier.malignant}
-    assert {one.status for one in alone} <= {"not selected"}
-    assert not malignant & {one.source_class for one in records}
-    assert {one.target_class for one in records if one.attack == "adv2"} <= malignant
+    prepared = ready(tmp_path, ThreatModel(target=TargetRule.FALSE_ALARM), seed=3, malignant=("nv",))
+    images, records, report = done(prepared, tmp_path / "run")
+    left = [one for one in images if "starts from a benign diagnosis" in str(one.reason)]
+    assert left
+    assert {(one.status, one.label) for one in left} == {("not selected", "nv")}
+    classes = prepared.bench.classifier.classes
+    assert {classes[one.source_class] for one in records} == {"bkl"}
+    assert {classes[int(str(one.target_class))] for one in records if one.attack == "adv2"} == {"nv"}
+    assert "False alarm (benign to malignant): diagnosis changed in" in said(report)
+
+
+def test_a_false_alarm_needs_images_of_a_benign_diagnosis(tmp_path: Path) -> None:
+    with pytest.raises(NothingToAudit, match="leaves all 9 usable images alone: a false alarm starts from a benign"):
+        ready(tmp_path / "all", ThreatModel(target=TargetRule.FALSE_ALARM))
+    with pytest.raises(NothingToAudit, match="the model declares none"):
+        ready(tmp_path / "none", ThreatModel(target=TargetRule.FALSE_ALARM), malignant=())
 
 
 def test_another_wanted_map_is_another_run(tmp_path: Path) -> None:
