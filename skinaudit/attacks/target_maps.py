@@ -80,9 +80,9 @@ def wanted_map(
         if donor is not None:
             return WantedMap(kind, donor.saliency, donor.image_id)
         what = "the benign map" if instead is TargetMap.BENIGN else "a random patch"
-        reason = f"{why}, so {what} was wanted"
         found = wanted_map(instead, benign, seed)
-        return WantedMap(found.kind, found.saliency, reason="; ".join(filter(None, (reason, found.reason))))
+        reasons = [f"{why}, so {what} was wanted", *([found.reason] if found.reason else [])]
+        return WantedMap(found.kind, found.saliency, reason="; ".join(reasons))
     if kind is TargetMap.BENIGN:
         return WantedMap(kind, benign)
     patch = random_patch(benign, seed)

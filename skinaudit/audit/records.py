@@ -75,7 +75,7 @@ class Record(Frozen):
     batch_size: int | None = None  # images that were computed together; None: as in the run's settings
     steps: int = 0
     stop: str | None = None  # "target reached", "no improvement", "steps used up"
-    artifacts: dict[str, str] = {}  # "image" (PNG), "map" (NPY), "map-original" (NPY); see the engine
+    artifacts: dict[str, str] = {}  # "image" (PNG), "photograph" (PNG, at full resolution), "map", "map-original" (NPY)
 
 
 class ModelCard(Frozen):

@@ -27,7 +27,8 @@ class Demand:
     an area that costs so little, every mask grows to the whole image.
     """
 
-    area: float = 3.0
+    area: float = 8.0
+    area_power: float = 1.0
     smoothness: float = losses.SMOOTHNESS_WEIGHT
     preserver: float = 1.0
     destroyer: float = losses.DESTROYER_WEIGHT
@@ -36,7 +37,12 @@ class Demand:
     destroyer_margin: float = losses.DESTROYER_MARGIN
 
 
-PUBLISHED = Demand(area=losses.AREA_WEIGHT, preserver=losses.PRESERVER_WEIGHT, preserver_margin=losses.PRESERVER_MARGIN)
+PUBLISHED = Demand(
+    area=losses.AREA_WEIGHT,
+    area_power=losses.AREA_POWER,
+    preserver=losses.PRESERVER_WEIGHT,
+    preserver_margin=losses.PRESERVER_MARGIN,
+)
 
 
 @dataclass(frozen=True)
@@ -86,7 +92,7 @@ def demand_of(
         half: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
     """
     parts = {
-        "area": losses.area(maps),
+        "area": losses.area(maps, demand.area_power),
         "smoothness": losses.total_variation(maps) / 2,
         "evidence": functional.cross_entropy(evidence, logits.argmax(1), reduction="none"),
         "preserver": torch.full_like(maps[:, 0, 0], torch.nan),

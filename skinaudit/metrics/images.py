@@ -50,7 +50,7 @@ def image_ssim(a: NDArray[np.uint8], b: NDArray[np.uint8]) -> float:
             f"image SSIM needs at least {SMALLEST_SIDE} x {SMALLEST_SIDE} pixels, got {a.shape[0]} x {a.shape[1]}; "
             "compare the images at the size that the model sees"
         )
-    height = a.shape[0]
+    height = int(a.shape[0])
     if height <= _STRIP + _EDGE:
         return float(structural_similarity(a, b, channel_axis=2, data_range=255))
     # The mean leaves out three rows at either edge: strips that overlap by as many have it between them, each row once.

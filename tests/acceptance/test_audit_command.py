@@ -20,7 +20,7 @@ from skinaudit.report.twin import read_json
 from tests.bundles import change_config, make_bundle
 from tests.small_folder import labelled_folder
 
-SETTINGS = ("--preset", "quick", "--threads", "1", "--batch-size", "4")
+SETTINGS = ("--preset", "quick", "--threads", "1", "--batch-size", "4", "--interpreters", "cam,grad")
 
 
 @pytest.fixture(scope="module")

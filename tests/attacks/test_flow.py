@@ -56,7 +56,7 @@ def test_a_flow_between_pixels_is_scipys_bilinear_interpolation() -> None:
     x0 = pictures(1)
     z = random_flow(x0, 2.5)
     height, width = x0.shape[2:]
-    places = np.stack(np.indices((height, width))) + z[0].numpy()
+    places = np.indices((height, width)) + z[0].numpy()
     for channel, moved in zip(x0[0].numpy(), Flow(9.0).apply(x0, z)[0].numpy(), strict=True):
         np.testing.assert_allclose(
             moved, ndimage.map_coordinates(channel, places, order=1, mode="nearest"), atol=2e-5, rtol=0

@@ -54,7 +54,7 @@ def attacked(run: RunReader) -> list[Record]:
 
 def picture_of(run: RunReader, record: Record, kind: str) -> np.ndarray:
     saved = Image.open(io.BytesIO(run.artifact(record.artifacts[kind]).read_bytes()))
-    assert "adversarial" in saved.text["Comment"]
+    assert "adversarial" in saved.info["Comment"]
     return np.asarray(saved)
 
 

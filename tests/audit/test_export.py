@@ -50,7 +50,7 @@ def test_what_is_not_known_is_empty() -> None:
     empty = {column for column, cell in row.items() if cell == ""}
     maps = {column for column in COLUMNS if column.startswith(("target_", "original_", "benign_"))}
     others = {"predicted_class", "confidence", "kept", "joint", "stop", "batch_size"}
-    others |= {"made_for", "map_donor", "map_reason", "displacement_max", "displacement_mean"}
+    others |= {"made_for", "map_donor", "map_reason", "displacement_max", "displacement_mean", "epsilon_levels"}
     assert empty == maps | others
 
 

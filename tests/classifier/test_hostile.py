@@ -512,7 +512,11 @@ def test_text_out_of_a_bundle_is_shown_and_not_obeyed(bundle: Path, capsys: pyte
     assert main(["models", "show", str(bundle)]) == 0
     printed = capsys.readouterr().out
     assert printed.replace("\n", "").isprintable()
-    for words in ("tiny\\x1b[31m[red]\\u202e \\ud800 1 \\x9b2J", "[bold]mel[/bold]: a\\x1bb", "<img src='http://x'>"):
+    for words in (
+        "tiny\\x1b[31m[red]\\u202e \\ud800, version 1 \\x9b2J",
+        "[bold]mel[/bold]: a\\x1bb",
+        "<img src='http://x'>",
+    ):
         assert words in printed
     assert main(["models", "show", str(bundle), "--json"]) == 0
     assert capsys.readouterr().out.replace("\n", "").isprintable()

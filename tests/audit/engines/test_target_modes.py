@@ -11,10 +11,11 @@ import pytest
 from skinaudit.attacks.target_maps import NO_DONOR
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
+from skinaudit.audit.origin import command
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import ImageRecord, Record
 from skinaudit.audit.session import NothingToAudit, Prepared, prepare
-from skinaudit.config import TargetMap, TargetRule, ThreatModel
+from skinaudit.config import AuditConfig, TargetMap, TargetRule, ThreatModel
 from skinaudit.report.render import render
 from skinaudit.report.results import Report
 from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request, write_labels
@@ -29,8 +30,21 @@ def ready(folder: Path, threat: ThreatModel, *, seed: int = 0, malignant: tuple[
     bundle = make_bundle(folder / "bundle", seed=seed)
     change_config(bundle, "metadata.json", {"skinaudit": {"malignant": list(malignant)}})
     labels = write_labels(bundle, sorted(asked.images.glob("photo_*.png")), wrong=0)
-    config = asked.config.model_copy(update={"threat": threat})
-    return prepare(replace(asked, labels=labels, config=config), DIRECT, Listener())
+    config = asked.config.model_copy(update={"threat": threat, "interpreters": ("cam",)})
+    return prepare(replace(asked, labels=labels, config=config), DIRECT, Listener(), ())
+
+
+@pytest.fixture(scope="module")
+def usual(tmp_path_factory: pytest.TempPathFactory) -> Prepared:
+    return ready(tmp_path_factory.mktemp("usual"), ThreatModel())
+
+
+def wanting(usual: Prepared, target: TargetRule, target_map: TargetMap = TargetMap.BENIGN) -> Prepared:
+    """The same audit of an attacker who wants something else; what is chosen and measured before stays."""
+    threat = ThreatModel(target=target, target_map=target_map)
+    config = usual.header.config.model_copy(update={"threat": threat})
+    header = usual.header.model_copy(update={"config": config})
+    return replace(usual, header=header, bench=replace(usual.bench, config=config))
 
 
 def done(prepared: Prepared, run: Path) -> tuple[list[ImageRecord], list[Record], Report]:
@@ -45,8 +59,8 @@ def said(report: Report) -> str:
     return " ".join(parts).replace("\u00a0", " ")
 
 
-def test_a_patch_is_wanted_of_every_record_and_measured_beside_the_benign_map(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.RANDOM, target_map=TargetMap.PATCH))
+def test_a_patch_is_wanted_of_every_record_and_measured_beside_the_benign_map(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.RANDOM, TargetMap.PATCH)
     images, records, report = done(prepared, tmp_path / "run")
     benign = {one.image_id: one.artifacts for one in images}
     assert {one.wanted_map for one in records} == {TargetMap.PATCH}
@@ -66,15 +80,14 @@ def test_a_patch_is_wanted_of_every_record_and_measured_beside_the_benign_map(tm
             assert one.to_target.l1 == pytest.approx(float(np.abs(shown - wanted).mean()), abs=1e-6)
             assert one.to_benign.l1 == pytest.approx(float(np.abs(shown - before).mean()), abs=1e-6)
             assert one.joint == (one.flipped and one.kept)
-    assert "--target random --target-map patch " in prepared.header.command
     words = said(report)
     assert "wanted CAM map" in words
     assert "map kept" not in words
     assert "stayed" not in report.verdict
 
 
-def test_the_map_of_another_image_of_the_wanted_class_is_wanted(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.CLASS))
+def test_the_map_of_another_image_of_the_wanted_class_is_wanted(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.SAME, TargetMap.CLASS)
     _, records, _ = done(prepared, tmp_path / "run")
     adv2 = [one for one in records if one.attack == "adv2"]
     predicted = {one: look.predicted for one, look in prepared.looks.items()}
@@ -89,8 +102,8 @@ def test_the_map_of_another_image_of_the_wanted_class_is_wanted(tmp_path: Path) 
     assert len(by_image) == len(prepared.chosen)  # the same donor for every interpreter
 
 
-def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.LEAST_LIKELY, target_map=TargetMap.CLASS))
+def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.LEAST_LIKELY, TargetMap.CLASS)
     _, records, report = done(prepared, tmp_path / "run")
     predicted = {prepared.looks[one].predicted for one in prepared.looks}
     orphans = [one for one in records if one.attack == "adv2" and one.target_class not in predicted]
@@ -101,8 +114,10 @@ def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(tmp_pa
     assert NO_DONOR in said(report)
 
 
-def test_where_the_diagnosis_is_to_stay_success_is_a_map_that_moved_and_pgd_is_left_out(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.PATCH))
+def test_where_the_diagnosis_is_to_stay_success_is_a_map_that_moved_and_pgd_is_left_out(
+    usual: Prepared, tmp_path: Path
+) -> None:
+    prepared = wanting(usual, TargetRule.SAME, TargetMap.PATCH)
     _, records, report = done(prepared, tmp_path / "run")
     assert {one.attack for one in records} >= {"adv2", "noise", "jpeg", "shift"}
     assert "pgd" not in {one.attack for one in records}
@@ -111,7 +126,6 @@ def test_where_the_diagnosis_is_to_stay_success_is_a_map_that_moved_and_pgd_is_l
         assert one.flipped == (one.prediction.index != one.source_class)
         assert one.joint == (not one.flipped and one.kept)
     assert {one.target_class == one.source_class for one in records if one.attack == "adv2"} == {True}
-    assert "--target same --target-map patch " in prepared.header.command
     result = report.interpreters[0]
     assert result.excess is None
     assert result.directions == ()
@@ -121,8 +135,8 @@ def test_where_the_diagnosis_is_to_stay_success_is_a_map_that_moved_and_pgd_is_l
     assert "Diagnoses were changed" not in words
 
 
-def test_an_untargeted_attack_is_content_with_any_other_class(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.UNTARGETED))
+def test_an_untargeted_attack_is_content_with_any_other_class(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.UNTARGETED)
     _, records, _ = done(prepared, tmp_path / "run")
     for one in records:
         assert one.prediction is not None
@@ -152,17 +166,15 @@ def test_a_false_alarm_needs_images_of_a_benign_diagnosis(tmp_path: Path) -> Non
         ready(tmp_path / "none", ThreatModel(target=TargetRule.FALSE_ALARM), malignant=())
 
 
-def test_another_wanted_map_is_another_run(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.RANDOM, target_map=TargetMap.PATCH))
+def test_another_wanted_map_is_another_run(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.RANDOM, TargetMap.PATCH)
     run_audit(prepared, tmp_path / "run", DIRECT, Listener())
-    threat = ThreatModel(target=TargetRule.RANDOM)
-    header = prepared.header.model_copy(update={"config": prepared.header.config.model_copy(update={"threat": threat})})
     with pytest.raises(RunDiffers, match="target map was patch, now benign"):
-        run_audit(replace(prepared, header=header), tmp_path / "run", DIRECT, Listener())
+        run_audit(wanting(usual, TargetRule.RANDOM), tmp_path / "run", DIRECT, Listener())
 
 
-def test_a_resumed_run_wants_the_same_maps(tmp_path: Path) -> None:
-    prepared = ready(tmp_path, ThreatModel(target=TargetRule.SAME, target_map=TargetMap.CLASS))
+def test_a_resumed_run_wants_the_same_maps(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.SAME, TargetMap.CLASS)
     _, undisturbed, _ = done(prepared, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_audit(prepared, tmp_path / "run", DIRECT, Listener(interrupt_after=("adv2-cam", 2)))
@@ -173,3 +185,10 @@ def test_a_resumed_run_wants_the_same_maps(tmp_path: Path) -> None:
 def test_diagnosis_and_map_cannot_both_stay() -> None:
     with pytest.raises(ValueError, match="ask for no change at all"):
         ThreatModel(target=TargetRule.SAME)
+
+
+@pytest.mark.parametrize("target", [TargetRule.RANDOM, TargetRule.SAME])
+def test_the_recorded_command_asks_for_the_same_map(target: TargetRule) -> None:
+    config = AuditConfig(threat=ThreatModel(target=target, target_map=TargetMap.PATCH))
+    assert f"--target {target} --target-map patch " in command(config, labels=True, id_key=False)
+    assert "--target-map" not in command(AuditConfig(), labels=True, id_key=False)
