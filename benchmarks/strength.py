@@ -36,6 +36,8 @@ from skinaudit.audit.workbench import Workbench
 from skinaudit.config import TargetRule
 
 IDS = Path(__file__).parent / "ids"
+#: Attacks that fell short, listed one by one; more are counted.
+MOST_MISSES = 20
 
 
 def choose(bench: Workbench, images: Path, labels: Path, count: int, work: Path) -> list[Photograph]:
@@ -141,7 +143,8 @@ def report(
         transfer_text(cases, bench.config.interpreters),
         "Thresholds:\n\n" + "\n".join(limits),
         f"Attacks that missed the class or stayed below a confidence of 0.95: {len(missed) or 'none'}."
-        + "".join(f"\n* {line}" for line in missed),
+        + "".join(f"\n* {line}" for line in missed[:MOST_MISSES])
+        + (f"\n* … and {len(missed) - MOST_MISSES} more, in strength.json" if len(missed) > MOST_MISSES else ""),
         machine_line(facts),
     ]
     return "\n\n".join(part for part in parts if part)

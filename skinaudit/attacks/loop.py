@@ -67,7 +67,7 @@ class LoopSettings:
         """
         weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
         found = cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
-        if family == "perturbation":  # its distance is known every 20 steps only
+        if family == "perturbation":  # its distance is known every few steps only, and goes up and down
             found = replace(found, patience=60)
         if flow_limit is None:
             return found

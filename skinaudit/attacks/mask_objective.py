@@ -26,9 +26,9 @@ class MaskObjective:
     """λ·(−log(1 − f_c(x under m_t)) − mean_k log f_c(x under m_k)), and the class loss while f_c(x) < ``confident``.
 
     The m_k are ``trackers`` searches of the interpreter on the image as it changes: each takes one step of the honest
-    search (its Adam, its jitter) for a step of the attack and begins anew after ``horizon`` steps, one after the other,
-    so that at any time they stand at different ages of the search and the attack meets the masks that an honest search
-    would pass through. Logarithms, because a mask that already takes the class away is the one that must change.
+    search (its Adam, its jitter) for a step of the attack and begins anew after ``horizon`` steps. They start with
+    different headstarts, so that at any time they stand at different ages of the search and the attack meets the masks
+    that an honest search would pass through. Logarithms, because a mask that already takes the class away is the one that must change.
     The class is not pushed beyond ``confident``: of a very sure class the search finds ever smaller masks.
     λ counts up to 1. Every ``solve_every`` steps the map is solved from its real start with the fast setting; only
     such an image has a distance, so only those become candidates, of which the judge decides by the full search.
@@ -38,8 +38,7 @@ class MaskObjective:
     trackers: int = 3
     horizon: int = 90
     confident: float = 0.97
-    solve_every: int = 20
-    assignment: float = 1.0
+    solve_every: int = 10
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:
@@ -59,6 +58,7 @@ class MaskObjective:
         active = weight > 0
         if not bool(active.any()):
             return Evaluation(gradient, class_loss, none, far, far * 0, logits, (steps + 1, joint, *rest))
+        rest = self._spread(x, goal.target_class, rest, active & (joint == 0))
         map_gradient, gap, followed = self._gap(x, goal, joint, rest)
         factor = torch.where(active, weight.clamp(max=1), 0.0).view(-1, 1, 1, 1)
         # A row in its warm start keeps its trackers as they are and must not feel a gradient that overflowed.
@@ -72,6 +72,22 @@ class MaskObjective:
             distance, overlap = torch.where(due[:, None], near, far), torch.where(due[:, None], alike, 0.0)
         gap = torch.where(active, gap, 0.0)
         return Evaluation(gradient, class_loss, gap, distance, overlap, logits, (steps + 1, joint + active, *followed))
+
+    def _headstart(self, number: int) -> int:
+        """Steps of the search that a tracker is ahead of the first."""
+        return number * self.horizon // self.trackers
+
+    def _spread(self, x: Tensor, classes: Tensor, rest: list[Tensor], rows: Tensor) -> list[Tensor]:
+        """Trackers with their headstart in these rows; without it all would be one until the first begins anew."""
+        if not bool(rows.any()):
+            return rest
+        spread: list[Tensor] = []
+        solution = self.interpreter.start(x)
+        for number in range(self.trackers):
+            ahead = self._headstart(number) - self._headstart(max(0, number - 1))
+            solution = self.interpreter.solve(x, classes, solution, ahead)
+            spread += _tensors(solution)
+        return [torch.where(_like(rows, new), new, old) for new, old in zip(spread, rest, strict=True)]
 
     def _class_pass(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, cross entropy, and its gradient where the class is not yet sure enough, else zero."""
@@ -92,29 +108,13 @@ class MaskObjective:
         followed: list[Tensor] = []
         for number in range(self.trackers):
             tracker = Solution(*rest[4 * number : 4 * number + 4])
-            begun = joint % self.horizon == (number + 1) * self.horizon // self.trackers % self.horizon
+            begun = (joint + self._headstart(number)) % self.horizon == 0
             tracker = _where(begun, self.interpreter.start(x), tracker)
             rival = self._look(x, tracker.mask, classes, tracker.step)
             gradient = gradient + rival.raising() / self.trackers
             found = found + rival.value / self.trackers
             followed += _tensors(self._one_step_on(tracker, rival.descent))
-        turn = joint % self.trackers
-        masks, ages = (torch.stack(rest[place::4])[turn, torch.arange(len(x), device=x.device)] for place in (0, 3))
-        gradient = gradient + self._assign(x, masks, goal, ages, joint // self.trackers % 2 == 0)
         return gradient, wanted.value - found, followed
-
-    def _assign(self, x: Tensor, masks: Tensor, goal: Goal, ages: Tensor, restored: Tensor) -> Tensor:
-        """Gradient of a sample which says *where* deleting shall count.
-
-        Rows of ``restored``: a rival with the wanted region given back must leave the class; else: a rival half way to
-        the wanted mask must take it away.
-        """
-        region = (2 * goal.target_map).clamp(max=1)
-        given_back = 1 - (1 - masks) * (1 - region)
-        half_way = (masks + 1 - goal.target_map) / 2
-        kind = _like(restored, masks)
-        look = self._look(x, torch.where(kind, given_back, half_way), goal.target_class, ages)
-        return self.assignment * torch.where(_like(restored, x), look.raising(), look.lowering())
 
     def _look(self, x: Tensor, mask: Tensor, classes: Tensor, steps: Tensor) -> _Look:
         """f_c of the image under a mask, and what it would take to change it; one pass."""

@@ -24,7 +24,7 @@ def batch() -> Tensor:
 
 
 def objective(activation: type[nn.Module] = nn.SiLU, **changed: float) -> MaskObjective:
-    settings = {"trackers": 2, "horizon": 6, "confident": 1.1, "solve_every": 1000, "assignment": 0.0} | changed
+    settings = {"trackers": 2, "horizon": 6, "confident": 1.1, "solve_every": 1000} | changed
     return MaskObjective(Mask(small_network(activation), MaskSettings(iterations=30)), **settings)  # type: ignore[arg-type]
 
 
@@ -76,8 +76,8 @@ def test_trackers_walk_as_the_honest_search_and_begin_anew_one_after_the_other()
         for mask, age in ((found[2], found[5]), (found[6], found[9])):
             torch.testing.assert_close(mask, honest[int(age[0])])
         ages.append((int(found[5][0]), int(found[9][0])))
-    assert [first for first, _ in ages] == [1, 2, 3, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
-    assert [second for _, second in ages] == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1]
+    assert [first for first, _ in ages] == [1, 2, 3, 4, 5, 6, 1, 2, 3, 4, 5, 6, 1]
+    assert [second for _, second in ages] == [4, 5, 6, 1, 2, 3, 4, 5, 6, 1, 2, 3, 4]
 
 
 def test_a_sure_class_is_not_pushed_and_an_unsure_one_is() -> None:
@@ -94,8 +94,8 @@ def test_warm_start_leaves_the_trackers_alone_row_by_row() -> None:
     steps, joint, *rest = evaluation.state
     assert steps.tolist() == [4, 4, 4]
     assert joint.tolist() == [0, 4, 4]
-    assert rest[3].tolist() == [0, 1, 1]  # its life ended at its third step, and it has begun anew
-    assert rest[7].tolist() == [0, 4, 4]
+    assert rest[3].tolist() == [0, 4, 4]
+    assert rest[7].tolist() == [0, 1, 1]  # it began three steps ahead, and anew after six
     assert torch.equal(rest[0][0], torch.full((5, 6), 0.5))
     alone = objective(confident=1.1).evaluate(batch(), torch.zeros(3), goal(), attack.start(batch(), goal()))
     assert torch.equal(evaluation.gradient[0], alone.gradient[0])

@@ -45,7 +45,12 @@ def test_what_is_left_of_the_benign_map_follows_from_the_overlap() -> None:
     assert arm.benign_overlap.mean == pytest.approx(2 * 0.25 / 1.25)  # |A∩B| / |A| of sets of equal size
     assert arm.benign_spearman is not None
     assert arm.benign_spearman.mean == pytest.approx(0.6)
-    assert "after ADV² 0.40 and 0.60; after random noise 1.00 and 0.60 (means" in words(result)
+    told = words(result)
+    assert (
+        "after ADV² 0.40 of them still are, with a rank correlation (Spearman) of 0.60; after random noise 1.00" in told
+    )
+    few = summarised(moved("adv2", 3, PATCH), PATCH).interpreters[0]
+    assert "Spearman" not in words(few)
 
 
 def test_where_the_benign_map_is_wanted_nothing_is_measured_twice() -> None:

@@ -70,7 +70,7 @@ def _excess(threat: ThreatModel, records: Sequence[Record]) -> Excess | None:
         return None
     paired = tally.paired_excess(records)
     if paired is None:
-        text = f"ADV² against PGD on the same {images(len(adv2))}: too few to say which hides better."
+        text = f"ADV² against PGD on the same {images(len(adv2))}: too few to say which does better."
         return Excess(n=len(adv2), difference=None, low=None, high=None, p_value=None, text=text)
     n, difference, low, high, p_value = paired
     points = f"{abs(difference) * 100:.0f} points {'more' if difference > 0 else 'less'} often than"

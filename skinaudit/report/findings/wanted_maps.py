@@ -9,7 +9,7 @@ from skinaudit.audit.records import Record
 from skinaudit.config import TargetMap, ThreatModel
 from skinaudit.report import aim
 from skinaudit.report.results import Arm, Average
-from skinaudit.report.wording import TOO_FEW, images, rate_text
+from skinaudit.report.wording import images, rate_text
 
 
 def wanted_maps_findings(
@@ -23,24 +23,27 @@ def wanted_maps_findings(
     noise = by_attack.get("noise")
     if threat.keeps_diagnosis and noise is not None and noise.joint.n:
         found.append(f"Random noise of the attack's size {aim.deed(threat)} in {rate_text(noise.joint)}.")
-    found.append(_left_of_the_benign_map(title, [by_attack[name] for name in ("adv2", "noise") if name in by_attack]))
+    found += _left_of_the_benign_map(title, [by_attack[name] for name in ("adv2", "noise") if name in by_attack])
     return (*found, *_fallen_back(threat, [record for record in records if record.attack == "adv2"]))
 
 
-def _left_of_the_benign_map(title: str, arms: Sequence[Arm]) -> str:
-    parts = [
-        f"after {arm.title if arm.attack == 'adv2' else 'random noise'} {_mean(arm.benign_overlap)} and "
-        f"{_mean(arm.benign_spearman)}"
-        for arm in arms
+def _left_of_the_benign_map(title: str, arms: Sequence[Arm]) -> list[str]:
+    parts = []
+    for arm in arms:
+        overlap, ranks = _mean(arm.benign_overlap), _mean(arm.benign_spearman)
+        if overlap and ranks:
+            change = arm.title if arm.attack == "adv2" else "random noise"
+            parts.append(f"after {change} {overlap} of them still are, with a rank correlation (Spearman) of {ranks}")
+    if not parts:
+        return []
+    return [
+        f"Of the pixels that are the benign {title} map's top 20 %, {'; '.join(parts)} (means; maps that have nothing "
+        "to do with each other: 0.20 and 0)."
     ]
-    return (
-        f"Of the benign {title} map's top 20 % of pixels the map shown has in its own top 20 %, and their rank "
-        f"correlation (Spearman): {'; '.join(parts)} (means; 1: unchanged, 0.2 and 0: unrelated)."
-    )
 
 
 def _mean(average: Average | None) -> str:
-    return TOO_FEW if average is None or average.mean is None else f"{average.mean:.2f}"
+    return "" if average is None or average.mean is None else f"{average.mean:.2f}"
 
 
 def _fallen_back(threat: ThreatModel, records: Sequence[Record]) -> list[str]:
