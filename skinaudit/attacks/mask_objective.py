@@ -3,7 +3,7 @@
 The map shown is the end of a search, m(x) = argmin_m ℓ(m; x), so the attack is bi-level: ℓ(m_t; x) − min_m ℓ(m; x) ≥ 0
 is zero exactly when the wanted mask m_t solves the interpreter's problem. By Danskin's theorem the gradient of that
 gap in x needs no derivative of the search: it is ∇_x ℓ(m_t; x) − ∇_x ℓ(m*; x) with m* held fixed. Both penalties of ℓ
-are free of x, which leaves f_c: low under m_t, high under every mask that the search would rather take.
+are free of x, which leaves f_c: low under m_t, higher under every mask that the search would rather take.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from skinaudit.attacks.adv2 import Evaluation, Goal, State, distances
-from skinaudit.interpreters.mask import FAST, Mask, Solution
+from skinaudit.interpreters.mask import Mask, Solution
 
 #: Smallest probability whose logarithm still counts.
 _LEAST = 1e-6
@@ -23,21 +23,27 @@ _LEAST = 1e-6
 
 @dataclass(frozen=True)
 class MaskObjective:
-    """λ·(−log(1 − f_c(x under m_t)) − mean_k log f_c(x under m_k)), and the class loss while f_c(x) < ``confident``.
+    """Cross entropies of f_c: to ``confident`` as it is, to ``gone`` under the wanted mask, to ``rival`` under others.
 
-    The m_k are ``trackers`` searches of the interpreter on the image as it changes: each takes one step of the honest
-    search (its Adam, its jitter) for a step of the attack and begins anew after ``horizon`` steps. They start with
-    different headstarts, so that at any time they stand at different ages of the search and the attack meets the masks
-    that an honest search would pass through. Logarithms, because a mask that already takes the class away is the one that must change.
-    The class is not pushed beyond ``confident``: of a very sure class the search finds ever smaller masks.
-    λ counts up to 1. Every ``solve_every`` steps the map is solved from its real start with the fast setting; only
-    such an image has a distance, so only those become candidates, of which the judge decides by the full search.
+    The others are ``trackers`` searches of the interpreter on the image as it changes: each takes one step of the
+    honest search (its Adam, its jitter) for a step of the attack and begins anew after ``horizon`` steps. They start
+    with different headstarts, so that at any time they stand at different ages of the search and the attack meets the
+    masks that an honest search would pass through.
+
+    Labels, not plain logarithms: pushed on, f_c becomes flat at 1 under every mask and the search, left without a
+    slope, ends anywhere; it also finds ever smaller masks of an ever surer class. So the confidence is held near its
+    floor. λ, at most 1, weighs the terms with masks. Every ``solve_every`` steps the map is solved from its real start
+    with the fast setting; only such an image has a distance, so only those become candidates, of which the judge
+    decides by the full search.
     """
 
     interpreter: Mask
     trackers: int = 3
     horizon: int = 90
     confident: float = 0.97
+    rival: float = 0.5
+    gone: float = 0.02
+    class_weight: float = 3.0
     solve_every: int = 10
     matches_map: bool = True
 
@@ -67,7 +73,7 @@ class MaskObjective:
         due = active & ((steps + 1) % self.solve_every == 0)
         distance, overlap = far, far * 0
         if bool(due.any()):
-            solved = replace(self.interpreter, settings=FAST).explain(x, goal.target_class)
+            solved = replace(self.interpreter, settings=self.interpreter.settings.fast()).explain(x, goal.target_class)
             near, alike = distances(solved, goal.target_map)
             distance, overlap = torch.where(due[:, None], near, far), torch.where(due[:, None], alike, 0.0)
         gap = torch.where(active, gap, 0.0)
@@ -90,20 +96,22 @@ class MaskObjective:
         return [torch.where(_like(rows, new), new, old) for new, old in zip(spread, rest, strict=True)]
 
     def _class_pass(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Logits, cross entropy, and its gradient where the class is not yet sure enough, else zero."""
+        """Logits, cross entropy to the class, and the gradient of the cross entropy to the label ``confident``."""
         with torch.enable_grad():
             leaf = x.detach().requires_grad_()
             logits = self.interpreter.classifier(leaf)
             loss = functional.cross_entropy(logits, classes, reduction="none")
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
-        unsure = self.interpreter.evidence(logits.detach(), classes) < self.confident
-        return logits.detach(), loss.detach(), torch.where(unsure.view(-1, 1, 1, 1), gradient, 0.0)
+        # In the logit both losses have the slope f_c − label; that of the plain loss is f_c − 1.
+        rest = (1 - self.interpreter.evidence(logits.detach(), classes)).clamp(min=1e-3)
+        share = 1 - (1 - self.confident) / rest
+        return logits.detach(), loss.detach(), self.class_weight * share.view(-1, 1, 1, 1) * gradient
 
     def _gap(self, x: Tensor, goal: Goal, joint: Tensor, rest: list[Tensor]) -> tuple[Tensor, Tensor, list[Tensor]]:
         """Gradient of the loss in x, the gap of f_c (N,), and every tracker one step on."""
         wanted_mask, classes = 1 - goal.target_map, goal.target_class
         wanted = self._look(x, wanted_mask, classes, joint)
-        gradient = wanted.lowering()
+        gradient = wanted.towards(self.gone)
         found = torch.zeros_like(wanted.value)
         followed: list[Tensor] = []
         for number in range(self.trackers):
@@ -111,7 +119,7 @@ class MaskObjective:
             begun = (joint + self._headstart(number)) % self.horizon == 0
             tracker = _where(begun, self.interpreter.start(x), tracker)
             rival = self._look(x, tracker.mask, classes, tracker.step)
-            gradient = gradient + rival.raising() / self.trackers
+            gradient = gradient + rival.towards(self.rival) / self.trackers
             found = found + rival.value / self.trackers
             followed += _tensors(self._one_step_on(tracker, rival.descent))
         return gradient, wanted.value - found, followed
@@ -144,16 +152,10 @@ class _Look:
     slope: Tensor
     descent: Tensor
 
-    def raising(self) -> Tensor:
-        """Gradient in the image of −log f_c; zero where f_c is next to 0, where it would be noise."""
-        scale = torch.where(self.value > _LEAST, -1 / self.value.clamp(min=_LEAST), 0.0)
-        return scale.view(-1, 1, 1, 1) * self.slope
-
-    def lowering(self) -> Tensor:
-        """Gradient in the image of −log(1 − f_c); zero where f_c is next to 1."""
-        rest = 1 - self.value
-        scale = torch.where(rest > _LEAST, 1 / rest.clamp(min=_LEAST), 0.0)
-        return scale.view(-1, 1, 1, 1) * self.slope
+    def towards(self, label: float) -> Tensor:
+        """Gradient in the image of the cross entropy between f_c and a label in (0,1)."""
+        value = self.value.clamp(_LEAST, 1 - _LEAST)
+        return ((value - label) / (value * (1 - value))).view(-1, 1, 1, 1) * self.slope
 
 
 def _tensors(solution: Solution) -> State:

@@ -50,8 +50,10 @@ def fit_rts(
     most: Annotated[
         int | None, typer.Option("--images", metavar="N", min=8, help="Images to take at most. Default: all.")
     ] = None,
-    epochs: Annotated[int, typer.Option("--epochs", metavar="N", min=1, max=1000, help="Rounds at most.")] = 8,
-    batch: Annotated[int, typer.Option("--batch", metavar="N", min=2, max=256, help="Images of a step.")] = 16,
+    epochs: Annotated[
+        int, typer.Option("--epochs", metavar="N", min=1, max=1000, help="Rounds at most; a short refinement follows.")
+    ] = 5,
+    batch: Annotated[int, typer.Option("--batch", metavar="N", min=2, max=256, help="Images of a step.")] = 8,
     half: Annotated[
         bool,
         typer.Option("--half", help="Judge masked images in bfloat16: faster on CUDA and on processors that have it."),
@@ -124,8 +126,11 @@ def _from_where_it_was(listener: Listener) -> Callable[[int, int], None]:
 
 
 def _line(number: int, epoch: Epoch) -> str:
-    parts = ", ".join(f"{name} {value:.3f}" for name, value in epoch.parts.items())
-    return f"Epoch {number}: held-out loss {epoch.loss:.3f} ({parts})"
+    return f"Epoch {number}: held-out loss {epoch.loss:.3f} ({_parts(epoch)})"
+
+
+def _parts(epoch: Epoch) -> str:
+    return ", ".join(f"{name} {value:.3f}" for name, value in epoch.parts.items())
 
 
 def _show(console: Console, fitted: Fitted, file: Path) -> None:
@@ -136,6 +141,7 @@ def _show(console: Console, fitted: Fitted, file: Path) -> None:
         (
             ("Images", f"{fitted.images}, of which {fitted.held_out} held out"),
             ("Best epoch", f"{fitted.best + 1} of {len(fitted.epochs)}, held-out loss {best.loss:.3f}"),
+            ("Refined", _parts(fitted.refined)),
             ("Network", f"{weights} weights, {file.stat().st_size / 1e6:.1f} MB"),
             ("File", str(file.resolve())),
         )
@@ -148,6 +154,7 @@ def _show(console: Console, fitted: Fitted, file: Path) -> None:
             "images": fitted.images,
             "held_out": fitted.held_out,
             "best_epoch": fitted.best + 1,
+            "refined": {"loss": fitted.refined.loss, **fitted.refined.parts},
             "epochs": [{"loss": epoch.loss, **epoch.parts} for epoch in fitted.epochs],
         }
     )

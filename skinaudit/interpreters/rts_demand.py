@@ -14,41 +14,28 @@ from skinaudit.interpreters.rts_substrate import keep_masked, substrates
 
 #: A class below this probability is not there.
 _ABSENT = 0.1
-#: Least and most area of a mask that is cut, as a share of the image; and how soft the edge of the cut is, as a share
-#: of the map's own standard deviation and at least.
-_LEAST_CUT, _MOST_CUT = 0.03, 0.6
-_CUT_WIDTH, _LEAST_CUT_WIDTH = 0.25, 0.02
 
 
 @dataclass(frozen=True)
 class Demand:
     """Weights and margins of the losses, and one weight for the selector's own evidence.
 
-    ``PUBLISHED`` holds those of the research code. With them some photographs that the model is sure of get an empty
-    map: where the skin around a lesion has the same class, nothing is worth its area. The defaults let a mask be
-    larger and ask it to carry the class as surely as its absence destroys it: on training images their maps did
-    better in both deletion and insertion. They need a start that is small already (``rts_fit``): from scratch, with
-    an area that costs so little, every mask grows to the whole image.
+    The defaults are the published ones of the research code.
     """
 
     area: float = losses.AREA_WEIGHT
-    area_power: float = losses.AREA_POWER
     smoothness: float = losses.SMOOTHNESS_WEIGHT
-    preserver: float = 1.0
+    preserver: float = losses.PRESERVER_WEIGHT
     destroyer: float = losses.DESTROYER_WEIGHT
     evidence: float = 1.0
-    preserver_margin: float = losses.DESTROYER_MARGIN
+    preserver_margin: float = losses.PRESERVER_MARGIN
     destroyer_margin: float = losses.DESTROYER_MARGIN
-    cut_share: float = 0.5
 
 
-PUBLISHED = Demand(
-    cut_share=0.0,
-    area=losses.AREA_WEIGHT,
-    area_power=losses.AREA_POWER,
-    preserver=losses.PRESERVER_WEIGHT,
-    preserver_margin=losses.PRESERVER_MARGIN,
-)
+#: Lets a mask be larger and asks it to carry the class as surely as its absence destroys it. For a short refinement
+#: only (``rts_fit``): an area that costs so little ends, after long, in masks of half the image, and from scratch in
+#: masks of the whole.
+REFINED = Demand(area=3.0, preserver=1.0, preserver_margin=losses.DESTROYER_MARGIN)
 
 
 @dataclass(frozen=True)
@@ -98,7 +85,7 @@ def demand_of(
         half: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
     """
     parts = {
-        "area": losses.area(maps, demand.area_power),
+        "area": losses.area(maps),
         "smoothness": losses.total_variation(maps) / 2,
         "evidence": functional.cross_entropy(evidence, logits.argmax(1), reduction="none"),
         "preserver": torch.full_like(maps[:, 0, 0], torch.nan),
@@ -110,7 +97,6 @@ def demand_of(
         classes, own = drawn.classes[rows], maps[rows]
         seeds = [drawn.seeds[int(row)] for row in rows]
         replaced = substrates(x[rows], seeds)
-        own = _cut(own, seeds, demand.cut_share)
         images = torch.cat([keep_masked(x[rows], own, replaced), keep_masked(x[rows], 1 - own, replaced)])
         with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
             kept, left = classifier(images).float().chunk(2)
@@ -120,20 +106,3 @@ def demand_of(
         parts["preserver"] = parts["preserver"].index_copy(0, rows, preserved.detach())
         parts["destroyer"] = parts["destroyer"].index_copy(0, rows, destroyed.detach())
     return total, {name: values.detach() for name, values in parts.items()}
-
-
-def _cut(maps: Tensor, seeds: list[int], share: float) -> Tensor:
-    """Cut a share of the maps (N,h,w) at a random area: about 1 inside its most important pixels, about 0 outside.
-
-    What a mask says of a pixel must hold at every area, not only at the one where the losses balance.
-    """
-    cut = []
-    for one, seed in zip(maps, seeds, strict=True):
-        chosen, area = torch.rand(2, generator=torch.Generator().manual_seed(seed ^ 1)).tolist()
-        if chosen >= share:
-            cut.append(one)
-            continue
-        height = torch.quantile(one.detach().flatten(), 1 - (_LEAST_CUT + (_MOST_CUT - _LEAST_CUT) * area))
-        width = (_CUT_WIDTH * one.detach().std()).clamp_min(_LEAST_CUT_WIDTH)
-        cut.append(((one - height) / width).sigmoid())
-    return torch.stack(cut)

@@ -87,7 +87,7 @@ def kept_title(threat: ThreatModel) -> str:
 
 def joint_title(threat: ThreatModel) -> str:
     """Heading of the column that counts joint success."""
-    return "Diagnosis stayed, map reached" if threat.keeps_diagnosis else "Both at once"
+    return "Both as wanted" if threat.keeps_diagnosis else "Both at once"
 
 
 def reference(threat: ThreatModel) -> str:
@@ -111,6 +111,11 @@ def deed(threat: ThreatModel) -> str:
     )
 
 
+def success(threat: ThreatModel) -> str:
+    """Joint success as a state, to stand in a sentence: "diagnosis changed and map kept"."""
+    return f"diagnosis {'as it was' if threat.keeps_diagnosis else 'changed'} and {kept_title(threat).lower()}"
+
+
 def meanings(threat: ThreatModel) -> tuple[tuple[str, str], ...]:
     """What the columns of the results mean, as rows of (term, meaning)."""
     aimed = "to any other class" if threat.target is TargetRule.UNTARGETED else "to the class they aim at"
@@ -120,11 +125,10 @@ def meanings(threat: ThreatModel) -> tuple[tuple[str, str], ...]:
         else f"ADV² and PGD: {aimed}; controls: to any other; saved 8-bit image, unmodified fp32 model"
     )
     where = reference(threat)
-    joint = "diagnosis as it was" if threat.keeps_diagnosis else "diagnosis changed"
     return (
         ("Diagnosis changed", changed),
         (kept_title(threat), f"L1 distance to {where} and top-20 % overlap both within the limits below"),
-        ("Joint success", f"{joint} and {kept_title(threat).lower()}, on the same saved image"),
+        ("Joint success", f"{success(threat)}, on the same saved image"),
     )
 
 

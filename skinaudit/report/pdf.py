@@ -103,6 +103,7 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
     def _chapters(self) -> list[tuple[str, bool, list[Flowable]]]:
         """Chapters as (title, whether it starts a page, content)."""
         report, gallery, titles = self._report, self._gallery, self._report.header.model.class_titles
+        threat = report.header.config.threat
         return [
             ("Summary", True, front.summary(report, gallery)),
             ("Threat model", bool(report.worst), sections.threat(report)),  # else there is room on the page
@@ -111,8 +112,8 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
             ("Data", False, sections.data(report)),
             ("Protocol and drift limits", False, sections.protocol(report)),
             *((f"Results: {row.title}", True, results(row, titles, gallery)) for row in report.interpreters),
-            *(((sweep.TITLE, True, sweep.sweeps(report.sweeps)),) if report.sweeps else ()),
-            *(((transfer.TITLE, True, transfer.transfer(report.transfer)),) if report.transfer else ()),
+            *(((sweep.TITLE, True, sweep.sweeps(report.sweeps, threat)),) if report.sweeps else ()),
+            *(((transfer.TITLE, True, transfer.transfer(report.transfer, threat)),) if report.transfer else ()),
             *(((subgroups.TITLE, True, subgroups.subgroups(report)),) if report.subgroups else ()),
             ("Limitations and what was not tested", True, sections.limits(report)),
             ("Environment and how to recompute", False, sections.environment(report)),

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from reportlab.platypus import CondPageBreak, Flowable, Spacer
 
+from skinaudit.report import aim
 from skinaudit.report.findings.subgroups import NOT_STATED
 from skinaudit.report.results import Report, Subgroup, SubgroupRate, SubgroupRow
 from skinaudit.report.sections import bullets
@@ -26,12 +27,12 @@ from skinaudit.report.wording import rate_cell
 
 TITLE = "Results by subgroup"
 LEAD_TEXT = (
-    "How often the diagnosis was changed with the map kept, among the images that share a value of the label file. "
+    "How often the attack had {success}, among the images that share a value of the label file. "
     "Values of one column may also differ in other things, such as diagnosis or camera; a difference is a question, "
     "not a cause. With many values compared, some intervals part by chance."
 )
 NOTE = (
-    "Diagnosis changed and map kept, with 95 % Wilson intervals in small print. PGD ignores the map. A rate counts the "
+    "Rates of {success}, with 95 % Wilson intervals in small print. PGD ignores the map. A rate counts the "
     "images that have a verdict, which can be fewer than were attacked."
 )
 #: Interpreters beside each other in one table; more begin another one.
@@ -40,12 +41,13 @@ _MOST_BESIDE = 4
 
 def subgroups(report: Report) -> list[Flowable]:
     """One table, or several, for each column that makes subgroups."""
-    story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD)]
+    success = aim.success(report.header.config.threat)
+    story: list[Flowable] = [paragraph(LEAD_TEXT.format(success=success), LEAD)]
     for place, found in enumerate(report.subgroups):
         story += [CondPageBreak(170), subheading(f"By {found.column}", f"subgroup-{place}")]
         story += [bullets(found.findings), Spacer(0, 4)]
         story += _tables(found)
-        story.append(paragraph(NOTE, CAPTION))
+        story.append(paragraph(NOTE.format(success=success), CAPTION))
         if found.warning:
             story += [box("Small groups", found.warning), Spacer(0, 8)]
     return story

@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from reportlab.graphics.shapes import Circle, Drawing, Line, PolyLine
 from reportlab.platypus import Flowable, Spacer
 
+from skinaudit.config import ThreatModel
 from skinaudit.report import palette
+from skinaudit.report.aim import success
 from skinaudit.report.figures import text_at
 from skinaudit.report.results import Sweep, SweepPoint
 from skinaudit.report.sections import bullets
@@ -15,23 +17,25 @@ from skinaudit.report.style import BOLD, CAPTION, HEAD, HEAD_RIGHT, LEAD, STRONG
 from skinaudit.report.wording import average_cell, percent, rate_cell
 
 TITLE = "Size of the change"
+_USUAL = ThreatModel()
 LEAD_TEXT = (
     "The same attack within smaller radii. Each search goes on from the picture that the smaller radius gave; the last "
     "point of a curve is the attack of the results before, which begins from the unchanged image."
 )
 CAPTION_TEXT = (
-    "Share of images whose diagnosis was changed with the map kept, with 95 % Wilson intervals, against the largest "
+    "Share of images with {success}, with 95 % Wilson intervals, against the largest "
     "change of a pixel in grey levels of 255. Thin line: diagnosis changed, map or no map."
 )
 _HEIGHT, _LEFT, _FOOT, _TOP = 108.0, 30.0, 22.0, 16.0
 
 
-def sweeps(found: Sequence[Sweep]) -> list[Flowable]:
+def sweeps(found: Sequence[Sweep], threat: ThreatModel = _USUAL) -> list[Flowable]:
     """The findings, a curve for each interpreter, and the numbers behind them."""
     story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), bullets([one.finding for one in found]), Spacer(0, 8)]
     for one in found:
         story += [_chart(one), Spacer(0, 4)]
-    return [*story, paragraph(CAPTION_TEXT, CAPTION), Spacer(0, 8), *(_table(one) for one in found)]
+    caption = paragraph(CAPTION_TEXT.format(success=success(threat)), CAPTION)
+    return [*story, caption, Spacer(0, 8), *(_table(one, success(threat).capitalize()) for one in found)]
 
 
 def _chart(sweep: Sweep) -> Drawing:
@@ -67,11 +71,14 @@ def _line(drawing: Drawing, points: Sequence[tuple[float, float]], *, thin: bool
         drawing.add(PolyLine(flat, strokeColor=colour, strokeWidth=0.6 if thin else 1.4))
 
 
-def _table(sweep: Sweep) -> Flowable:
+def _table(sweep: Sweep, reached: str) -> Flowable:
     heads = [paragraph(sweep.title, HEAD), *(paragraph(f"{one.levels}/255", HEAD_RIGHT) for one in sweep.points)]
     rows = [
         [paragraph("Diagnosis changed", STRONG), *(figure_cell(*rate_cell(one.flipped)) for one in sweep.points)],
-        [paragraph("and map kept", STRONG), *(figure_cell(*rate_cell(one.joint)) for one in sweep.points)],
+        [
+            paragraph(reached, STRONG),
+            *(figure_cell(*rate_cell(one.joint)) for one in sweep.points),
+        ],
         [paragraph("L1 to the wanted map", STRONG), *(_distance(one) for one in sweep.points)],
     ]
     each = (WIDTH - 110) / max(len(sweep.points), 4)

@@ -25,8 +25,8 @@ from skinaudit.report.wording import rate_cell
 #: Most rows of the table; an interpreter's own pages have the others.
 MOST_ROWS = 16
 _WHAT: dict[Attack, str] = {
-    "adv2": "Looks for another diagnosis and for the map of the unchanged image.",
-    "joint": "One change against several maps; every one of them has to be kept.",
+    "adv2": "Looks for the wanted diagnosis and the wanted map at once.",
+    "joint": "One change against several maps; every one of them has to be as wanted.",
     "pgd": "The same search without regard for the map.",
     "noise": "Noise of the same size, without intent.",
     "jpeg": "Re-encoding, as in daily use.",

@@ -65,7 +65,14 @@ def test_a_run_leaves_report_twin_table_and_events(finished: Path) -> None:
     report = read_json(finished / "report.json")
     assert (report.data.found, report.data.attacked) == (6, 4)
     assert {row.status for row in report.data.exclusions} == {"misclassified", "unreadable"}
-    assert {row["attack"] for row in rows_without_times(finished)} == {"adv2", "pgd", "noise", "jpeg", "shift"}
+    assert {row["attack"] for row in rows_without_times(finished)} == {
+        "adv2",
+        "transfer",
+        "pgd",
+        "noise",
+        "jpeg",
+        "shift",
+    }
     events = [json.loads(line) for line in (finished / "events.jsonl").read_text().splitlines()]
     assert events[-1]["hash"] == report.chain_head
 

@@ -205,3 +205,13 @@ def test_probabilities_sum_to_one() -> None:
     clean = Clean(torch.tensor([1.0, 2.0, 3.0]), 2, {})
     assert sum(clean.probabilities) == pytest.approx(1)
     assert clean.probabilities[2] == pytest.approx(0.66524, abs=1e-5)
+
+
+def test_distances_are_measured_to_the_map_that_a_question_names() -> None:
+    bench, pixels = judge(), images(2)
+    cleans = bench.clean(list(pixels))
+    other = torch.rand(cleans[0].maps["grad"].shape, generator=torch.Generator().manual_seed(5))
+    questions = [Question(255 - p, c, "grad", other) for p, c in zip(pixels, cleans, strict=True)]
+    for verdict in bench.verdicts(questions):
+        assert verdict.shown_distance.l1 == pytest.approx(float((verdict.shown - other).abs().mean()), abs=1e-6)
+        assert verdict.original_distance.l1 == pytest.approx(float((verdict.original - other).abs().mean()), abs=1e-6)

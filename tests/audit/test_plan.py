@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from skinaudit.audit.plan import forecast_seconds, most_images, shapes, stages
-from skinaudit.config import PRESETS, AuditConfig, Preset
+from skinaudit.config import PRESETS, AuditConfig, Preset, TargetMap, TargetRule, ThreatModel
 
 
 def test_controls_come_first_and_every_interpreter_has_a_stage() -> None:
@@ -11,6 +11,12 @@ def test_controls_come_first_and_every_interpreter_has_a_stage() -> None:
         "controls", "pgd", "adv2-cam", "adv2-grad", "adv2-rts", "adv2-mask"
     ]  # fmt: skip
     assert stages(AuditConfig())[2].unit_id("abc") == "abc:adv2-cam"
+
+
+def test_there_is_no_pgd_where_the_diagnosis_is_to_stay() -> None:
+    threat = ThreatModel(target=TargetRule.SAME, target_map=TargetMap.PATCH)
+    names = [stage.name for stage in stages(AuditConfig(threat=threat))]
+    assert names == ["controls", "adv2-cam", "adv2-grad", "adv2-rts", "adv2-mask"]
 
 
 def test_forecast_counts_whole_batches() -> None:

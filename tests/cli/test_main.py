@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -68,10 +69,12 @@ def test_audit_help_prints_presets_from_their_one_place(capsys: pytest.CaptureFi
     main(["audit", "--help"])
     lines = capsys.readouterr().out.splitlines()
     for preset, budget in PRESETS.items():
-        line = next(line for line in lines if line.strip().startswith(f"{preset} "))
-        for number in (budget.images, budget.pgd_steps, budget.cam_steps, budget.grad_steps):
-            assert number is None or str(number) in line
-    assert any(", ".join(kinds()) in line for line in lines)
+        place = next(place for place, line in enumerate(lines) if line.strip().startswith(f"{preset} "))
+        for number in (budget.images, budget.mask_images):
+            assert number is None or str(number) in lines[place]
+        for family in (None, "activation", "gradient", "learned", "perturbation"):
+            assert str(budget.steps(family)) in lines[place + 1]
+    assert all(re.search(rf"(?<![\w-]){re.escape(name)}(?![\w+-])", " ".join(lines)) for name in kinds())
 
 
 @pytest.mark.parametrize(

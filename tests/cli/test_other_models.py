@@ -140,7 +140,18 @@ def test_an_audit_of_trusted_code_says_so_everywhere(
     script: Path, two: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run = tmp_path / "run"
-    command = ["audit", str(script), str(two), "--out", str(run), *QUICK, "--interpreters", "cam,grad", *STATED, "--trust-code"]
+    command = [
+        "audit",
+        str(script),
+        str(two),
+        "--out",
+        str(run),
+        *QUICK,
+        "--interpreters",
+        "cam,grad",
+        *STATED,
+        "--trust-code",
+    ]
     assert main(command) == 0
     printed = capsys.readouterr()
     assert "Trusted code was run: TorchScript archive script.pt" in printed.out

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from skinaudit.interpreters.rts_demand import PUBLISHED, Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import REFINED, Demand, Drawn, demand_of
 from skinaudit.interpreters.rts_losses import area, total_variation
 from skinaudit.interpreters.rts_substrate import keep_masked, substrates
 from tests.small_networks import images, small_network
@@ -29,7 +27,7 @@ def masks(count: int = 3) -> Tensor:
 def test_the_loss_is_the_published_sum_for_a_class_that_is_there() -> None:
     network, evidence = small_network(), torch.randn(3, 3, generator=torch.Generator().manual_seed(1))
     logits = network(batch())
-    found, parts = demand_of(PUBLISHED, network, batch(), logits, DRAWN, masks(), evidence)
+    found, parts = demand_of(Demand(), network, batch(), logits, DRAWN, masks(), evidence)
     for row in (0, 2):
         x, mask, c = batch()[row : row + 1], masks()[row : row + 1], int(DRAWN.classes[row])
         other = substrates(x, [DRAWN.seeds[row]])
@@ -43,11 +41,22 @@ def test_the_loss_is_the_published_sum_for_a_class_that_is_there() -> None:
         assert parts["destroyer"][row].item() == pytest.approx(destroyer, rel=1e-4)
 
 
+def test_the_refined_demand_asks_for_less_area_and_a_surer_part() -> None:
+    network, evidence = small_network(), torch.zeros(3, 3)
+    arguments = (network, batch(), network(batch()), DRAWN, masks(), evidence)
+    _, before = demand_of(Demand(), *arguments)
+    found, parts = demand_of(REFINED, *arguments)
+    gained = (parts["preserver"] - before["preserver"])[DRAWN.present]
+    assert ((gained >= 0) & (gained <= 4)).all()  # the wanted lead is 5 instead of 1
+    assert gained.amax() > 0
+    expected = 3 * parts["area"] + 0.5 * parts["smoothness"] + parts["evidence"]
+    expected += (parts["preserver"] + parts["destroyer"]).nan_to_num()
+    torch.testing.assert_close(found, expected)
+
+
 def test_of_a_class_that_is_not_there_only_a_small_mask_is_asked() -> None:
     network, evidence = small_network(), torch.zeros(3, 3)
-    found, parts = demand_of(
-        replace(PUBLISHED, evidence=0), network, batch(), network(batch()), DRAWN, masks(), evidence
-    )
+    found, parts = demand_of(Demand(evidence=0), network, batch(), network(batch()), DRAWN, masks(), evidence)
     expected = 8 * area(masks()[1:2]) + 0.5 * total_variation(masks()[1:2]) / 2
     assert found[1].item() == pytest.approx(expected.item(), rel=1e-5)
     assert parts["preserver"].isnan().tolist() == [False, True, False]

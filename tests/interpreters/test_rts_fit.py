@@ -45,9 +45,9 @@ def test_the_same_seed_gives_the_same_generator_and_another_seed_another(classif
     assert not first.generator.training
 
 
-@pytest.mark.parametrize("stop_at", [1, 9, 13])
+@pytest.mark.parametrize(("stop_at", "left"), [(1, [1, 2]), (9, [1, 2]), (13, [2]), (22, [])])
 def test_a_fit_that_was_stopped_anywhere_ends_as_if_it_had_not(
-    classifier: Classifier, tmp_path: Path, stop_at: int
+    classifier: Classifier, tmp_path: Path, stop_at: int, left: list[int]
 ) -> None:
     whole = fit(classifier, pixels(), SETTINGS)
 
@@ -62,7 +62,7 @@ def test_a_fit_that_was_stopped_anywhere_ends_as_if_it_had_not(
     again = fit(classifier, pixels(), SETTINGS, checkpoint=file, told=lambda number, _epoch: told.append(number))
     assert torch.equal(weights_of(whole.generator), weights_of(again.generator))
     assert whole.epochs == again.epochs
-    assert told[-1] == 2
+    assert told == left
 
 
 def test_a_checkpoint_of_other_images_settings_or_weights_is_refused(classifier: Classifier, tmp_path: Path) -> None:
@@ -80,7 +80,7 @@ def test_a_checkpoint_of_other_images_settings_or_weights_is_refused(classifier:
 
 def test_fitting_lowers_what_is_asked_and_leaves_the_classifier_alone(classifier: Classifier) -> None:
     before = classifier.network.state_dict()["features.conv0.weight"].clone()
-    settings = dataclasses.replace(SETTINGS, epochs=8, patience=8, first_share=0)
+    settings = dataclasses.replace(SETTINGS, epochs=8, patience=8)
     fitted = fit(classifier, pixels(24), settings)
     losses = [epoch.loss for epoch in fitted.epochs]
     assert losses[fitted.best] == min(losses)
@@ -92,7 +92,7 @@ def test_fitting_lowers_what_is_asked_and_leaves_the_classifier_alone(classifier
 
 def test_without_anything_better_the_fit_ends_early_and_keeps_the_best(classifier: Classifier) -> None:
     told: list[Epoch] = []
-    settings = dataclasses.replace(SETTINGS, epochs=50, patience=2, learning_rate=0.3, first_share=0)
+    settings = dataclasses.replace(SETTINGS, epochs=50, patience=2, learning_rate=0.3)
     progress: list[tuple[int, int]] = []
     fitted = fit(
         classifier,
@@ -104,24 +104,21 @@ def test_without_anything_better_the_fit_ends_early_and_keeps_the_best(classifie
     assert len(fitted.epochs) < 50
     assert len(fitted.epochs) - 1 - fitted.best == 2
     assert tuple(told) == fitted.epochs
-    assert progress[-1] == (450, 450)  # whatever was left out counts as done
+    assert progress[-1] == (454, 454)  # whatever was left out counts as done
     assert [done for done, _ in progress] == sorted(done for done, _ in progress)
 
 
-@pytest.mark.parametrize(("epochs", "first"), [(1, 0), (2, 1), (8, 5), (10, 6)])
-def test_the_published_demand_comes_first_and_leaves_one_epoch_at_least(epochs: int, first: int) -> None:
-    assert FitSettings(epochs=epochs).first_epochs == first
-
-
-def test_an_epoch_under_the_published_demand_is_never_the_best(classifier: Classifier) -> None:
-    # Under its own demand, which asks for nothing, the second epoch has loss 0; the first has not.
-    nothing = Demand(0, 0, 0, 0, 0)
-    fitted = fit(classifier, pixels(), dataclasses.replace(SETTINGS, epochs=3, demand=nothing))
-    assert [epoch.loss > 0 for epoch in fitted.epochs] == [True, True, False]
-    assert fitted.best == 2
-    costly = fit(classifier, pixels(), dataclasses.replace(SETTINGS, epochs=3, demand=Demand(area=1e3)))
-    assert costly.epochs[2].loss > max(epoch.loss for epoch in costly.epochs[:2])
-    assert costly.best == 2
+def test_refinement_begins_with_the_best_epoch_and_follows_another_demand(classifier: Classifier) -> None:
+    plain = fit(classifier, pixels(), dataclasses.replace(SETTINGS, refine_share=0))
+    refined = fit(classifier, pixels(), dataclasses.replace(SETTINGS, refine_share=1))
+    assert plain.epochs == refined.epochs
+    assert not torch.equal(weights_of(plain.generator), weights_of(refined.generator))
+    # A demand of nothing moves no weight; what batch norm saw is another matter.
+    nothing = Demand(area=0, smoothness=0, preserver=0, destroyer=0, evidence=0)
+    still = fit(classifier, pixels(), dataclasses.replace(SETTINGS, refined=nothing, refine_share=1))
+    for first, second in zip(plain.generator.parameters(), still.generator.parameters(), strict=True):
+        assert torch.equal(first, second)
+    assert still.refined.loss == 0
 
 
 def test_too_few_images_are_an_error(classifier: Classifier) -> None:

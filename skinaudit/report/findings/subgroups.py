@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW
-from skinaudit.report import tally
+from skinaudit.report import aim, tally
 from skinaudit.report.results import Rate, Subgroup, SubgroupRate, SubgroupRow
 from skinaudit.report.wording import images as counted_images
 from skinaudit.report.wording import rate_text, short
@@ -72,18 +72,20 @@ def _findings(header: RunHeader, column: str, rows: Sequence[SubgroupRow]) -> tu
         if len(stated) < 2:
             silent.append(title_of(name))
         else:
-            found.append(_finding(column, title_of(name), stated))
+            outcome = aim.map_outcome(header.config.threat, title_of(name))
+            found.append(_finding(column, outcome, stated))
     if silent:
+        what = "the map kept" if header.config.threat.keeps_map else "the wanted map reached"
         found.append(
-            f"By {short(column)}, success of ADV² with the map kept cannot be compared for {', '.join(silent)}: fewer "
+            f"By {short(column)}, success of ADV² with {what} cannot be compared for {', '.join(silent)}: fewer "
             f"than two values have {TOO_FEW} images or more."
         )
     return tuple(found)
 
 
-def _finding(column: str, title: str, stated: Sequence[tuple[str, Rate]]) -> str:
+def _finding(column: str, outcome: str, stated: Sequence[tuple[str, Rate]]) -> str:
     """The values with the highest and the lowest joint success, and whether their intervals meet."""
-    by, of = f"By {short(column)}", f"success of ADV² with the {title} map kept"
+    by, of = f"By {short(column)}", f"success of ADV² with {outcome}"
     low = min(stated, key=lambda pair: pair[1].value or 0.0)
     high = max(stated, key=lambda pair: pair[1].value or 0.0)
     if low[1].value == high[1].value:

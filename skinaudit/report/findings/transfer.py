@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skinaudit.audit.records import Record, RunHeader
+from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import tally
 from skinaudit.report.results import Transfer, TransferCell, TransferRow
@@ -25,7 +26,8 @@ def transfer(header: RunHeader, records: Sequence[Record]) -> Transfer | None:
     ]
     pgd = [_cell([one for one in records if one.attack == "pgd" and one.interpreter == seen]) for seen in names]
     matrix = (*rows, TransferRow(title=PGD, cells=tuple(pgd)))
-    return Transfer(titles=tuple(title_of(name) for name in names), rows=matrix, findings=_findings(names, matrix))
+    findings = _findings(header.config.threat, names, matrix)
+    return Transfer(titles=tuple(title_of(name) for name in names), rows=matrix, findings=findings)
 
 
 def _seen(records: Sequence[Record], made_for: str, seen: str) -> list[Record]:
@@ -42,7 +44,7 @@ def _cell(records: Sequence[Record]) -> TransferCell | None:
     return TransferCell(joint=tally.joint_rate(groups), l1=tally.average(distances))
 
 
-def _findings(names: Sequence[str], rows: Sequence[TransferRow]) -> tuple[str, ...]:
+def _findings(threat: ThreatModel, names: Sequence[str], rows: Sequence[TransferRow]) -> tuple[str, ...]:
     """The strongest transfer, and whether any goes beyond what PGD reaches without looking at a map."""
     pgd = rows[-1]
     stated = [
@@ -52,7 +54,8 @@ def _findings(names: Sequence[str], rows: Sequence[TransferRow]) -> tuple[str, .
         if cell is not None and cell.joint.value is not None and row.title != title_of(name)
     ]
     if not stated:
-        return ("Too few images were judged to say whether pictures made for one map keep another.",)
+        return ("Too few images were judged to say whether pictures made for one map deceive another.",)
     made_for, seen, rate, against = max(stated, key=lambda one: one[2].value or 0.0)
     beside = "" if against is None else f"; PGD, which looks at no map, reaches {rate_text(against)}"
-    return (f"Most often a picture made for {made_for} also kept the {seen} map: {rate_text(rate)}{beside}.",)
+    deed = f"kept the {seen} map" if threat.keeps_map else f"reached the wanted {seen} map"
+    return (f"Most often a picture made for {made_for} also {deed}: {rate_text(rate)}{beside}.",)

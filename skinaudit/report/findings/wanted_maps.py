@@ -36,10 +36,8 @@ def _left_of_the_benign_map(title: str, arms: Sequence[Arm]) -> list[str]:
             parts.append(f"after {change} {overlap} of them still are, with a rank correlation (Spearman) of {ranks}")
     if not parts:
         return []
-    return [
-        f"Of the pixels that are the benign {title} map's top 20 %, {'; '.join(parts)} (means; maps that have nothing "
-        "to do with each other: 0.20 and 0)."
-    ]
+    unrelated = "means; maps that have nothing to do with each other: 0.20 and 0"
+    return [f"Of the pixels that are the benign {title} map's top 20 %, {'; '.join(parts)} ({unrelated})."]
 
 
 def _mean(average: Average | None) -> str:

@@ -8,17 +8,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from skinaudit.attacks.target_maps import NO_DONOR
+from skinaudit.attacks.target_maps import NO_DONOR, choose_donor
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
 from skinaudit.audit.origin import command
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import ImageRecord, Record
 from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.audit.survey import derive
 from skinaudit.config import AuditConfig, TargetMap, TargetRule, ThreatModel
 from skinaudit.report.render import render
 from skinaudit.report.results import Report
-from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request, write_labels
+from tests.audit.tiny_audit import BUDGET, DIRECT, Deleting, Listener, request, write_labels
 from tests.bundles import change_config, make_bundle
 
 SMALL = BUDGET.model_copy(update={"images": 4, "cam_steps": 12, "grad_steps": 12, "pgd_steps": 5})
@@ -179,6 +180,23 @@ def test_a_resumed_run_wants_the_same_maps(usual: Prepared, tmp_path: Path) -> N
         run_audit(prepared, tmp_path / "run", DIRECT, Listener(interrupt_after=("adv2-cam", 2)))
     _, resumed, _ = done(prepared, tmp_path / "run")
     assert resumed == undisturbed
+
+
+def test_a_lender_that_disappears_is_named_as_the_reason(usual: Prepared, tmp_path: Path) -> None:
+    prepared = wanting(usual, TargetRule.SAME, TargetMap.CLASS)
+    correct = [one.image_id for one in prepared.specimens if one.label is not None]
+    lenders = {one: choose_donor(correct, one, derive(prepared.specimen(one).seed, "donor")) for one in prepared.chosen}
+    gone = next(prepared.specimen(str(one)) for one in lenders.values() if one not in prepared.chosen)
+    content = gone.path.read_bytes()
+    try:
+        run_audit(prepared, tmp_path / "run", DIRECT, Deleting(path=gone.path, at="controls"))
+    finally:
+        gone.path.write_bytes(content)
+    with RunReader(tmp_path / "run") as run:
+        records = [one for one in run.records() if lenders[one.image_id] == gone.image_id]
+    assert records
+    why = "the image whose map was drawn cannot be read any more, so a random patch was wanted"
+    assert {(one.map_donor, one.wanted_map, one.map_reason) for one in records} == {(None, TargetMap.PATCH, why)}
 
 
 def test_diagnosis_and_map_cannot_both_stay() -> None:
