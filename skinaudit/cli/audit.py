@@ -266,8 +266,7 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
     rows = [
         (
             "Model",
-            f"{model.name}, version {model.version}, {model.network.partition('(')[0]}, "
-            f"weights {model.tensor_digest[:12]}",
+            f"{model.name} (version {model.version}), {model.network.partition('(')[0]}, {model.tensor_digest[:12]}",
         ),
         *(("", line) for line in options.model_notes(model)),
         ("Classes", ", ".join(f"{name}*" if name in model.malignant else name for name in model.classes)),
