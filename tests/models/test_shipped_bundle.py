@@ -17,6 +17,7 @@ from monai.bundle import run, verify_metadata, verify_net_in_out
 from skinaudit.calibration.thresholds import read_thresholds
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.images.decode import decode
+from skinaudit.interpreters.registry import family_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SCHEMA = Path(__file__).with_name("metadata.schema.json")
@@ -134,7 +135,9 @@ def test_the_licence_passes_the_condition_of_the_data_on(expected: Expected) -> 
 def test_the_bundle_carries_drift_thresholds_of_its_own_weights(classifier: Classifier) -> None:
     thresholds = read_thresholds(classifier.description.calibration, classifier.digest)
     assert {"cam", "grad"} <= set(thresholds)
-    assert all(threshold.images >= 100 for threshold in thresholds.values())
+    # One map of MASK costs hundreds of passes, so its limits come from fewer images.
+    least = {name: 30 if family_of(name) == "perturbation" else 100 for name in thresholds}
+    assert all(thresholds[name].images >= least[name] for name in thresholds)
 
 
 def test_metadata_holds_against_the_schema(expected: Expected, tmp_path: Path) -> None:
