@@ -127,8 +127,8 @@ def audit(
         bool,
         typer.Option(
             "--full-resolution",
-            help="Attack the photograph itself, before the model resizes it: the harder task of whoever has only the "
-            "camera's file. Saves a full-size picture that a deployed system can be given. Slower with large files; "
+            help="Attack the photograph itself, before the model resizes it, as whoever has only the camera's file. "
+            "Saves a full-size picture that a deployed system can be given. Slower with large files; "
             "the search takes one photograph at a time.",
         ),
     ] = False,

@@ -58,7 +58,7 @@ def where_it_enters(threat: ThreatModel, width: int, height: int) -> str:
         )
     return (
         f"The change is added after the image was resized to the {width} × {height} pixels that the model "
-        "sees. An attacker who holds only the camera's full-size image has a harder task, which was not tested "
+        "sees. An attacker who holds only the camera's full-size image has another task, which was not tested "
         "(--full-resolution tests it)."
     )
 
