@@ -48,7 +48,7 @@ class MaskSettings:
         return float(first * (last / first) ** share)
 
     def fast(self) -> MaskSettings:
-        """A third of the steps for nearly the same maps; settings that are fast stay as they are.
+        """A third of the steps, longer ones towards the end; settings that are fast stay as they are.
 
         The first steps decide which of many near-optima a search ends in, so they stay. What follows is a slow drift,
         because Adam remembers large early gradients; longer steps make it in a third of the time.
