@@ -30,7 +30,10 @@ _FLOW_STEPS = (1 / 4, 1 / 80)
 
 @dataclass(frozen=True)
 class LoopSettings:
-    """How an image is searched. Chosen by trials on eight validation photographs; ``enough`` and ``fallback`` on CAM of the second model."""
+    """How an image is searched.
+
+    Chosen by trials on eight validation photographs; ``enough`` and ``fallback`` on CAM of the second model.
+    """
 
     steps: int
     warm_steps: int
