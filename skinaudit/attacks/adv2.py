@@ -15,8 +15,6 @@ from torch import Tensor, nn
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
 from skinaudit.interpreters.gradient_map import GradientMap, mean_part
-from skinaudit.interpreters.mask import Mask
-from skinaudit.interpreters.rts import Rts
 from skinaudit.metrics.maps import top_iou
 
 #: What an objective keeps of each image from step to step: tensors of leading dimension N; empty for most.
@@ -170,26 +168,3 @@ class FiniteDifferenceObjective:
 def distances(maps: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     """The two distances that decide whether a map (N,h,w) is kept; each (N,1), as of one map."""
     return (maps - target).abs().mean((1, 2))[:, None], top_iou(maps, target, 0.2)[:, None]
-
-
-def objective_for(attack: str, classifier: nn.Module, interpreter: Interpreter | None) -> Objective:
-    """The objective of a work unit.
-
-    Raises:
-        ValueError: ADV² without an interpreter.
-    """
-    if attack == "pgd":
-        return ClassObjective(classifier)
-    if interpreter is None:
-        raise ValueError("ADV² needs an interpreter to attack")
-    if isinstance(interpreter, GradientMap):
-        return FiniteDifferenceObjective(interpreter)
-    if isinstance(interpreter, Rts):
-        from skinaudit.attacks.rts_objective import RtsObjective  # which is made from the classes of this file
-
-        return RtsObjective(interpreter)
-    if isinstance(interpreter, Mask):
-        from skinaudit.attacks.mask_objective import MaskObjective  # likewise
-
-        return MaskObjective(interpreter)
-    return MapObjective(interpreter)

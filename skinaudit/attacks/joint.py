@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from skinaudit.attacks.adv2 import Evaluation, Goal, Objective, State, objective_for
+from skinaudit.attacks.adv2 import Evaluation, Goal, Objective, State
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.gradient_map import GradientMap
 

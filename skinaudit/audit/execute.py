@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, random_flow, signed_noise
 from skinaudit.attacks.joint import joint_objective
 from skinaudit.attacks.judge import Shown, Verdict, compare
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Outcome, Task
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.targets import reached
 from skinaudit.audit.change import Change, measure_change
 from skinaudit.audit.entry import at_8_bits

@@ -11,14 +11,8 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from skinaudit.attacks.adv2 import (
-    ClassObjective,
-    FiniteDifferenceObjective,
-    Goal,
-    MapObjective,
-    Objective,
-    objective_for,
-)
+from skinaudit.attacks.adv2 import ClassObjective, FiniteDifferenceObjective, Goal, MapObjective, Objective
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skinaudit.attacks.adv2 import FiniteDifferenceObjective, MapObjective, Objective, objective_for
+from skinaudit.attacks.adv2 import FiniteDifferenceObjective, MapObjective, Objective
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.registry import build_interpreter, family_of

@@ -8,9 +8,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from skinaudit.attacks.adv2 import ClassObjective, Evaluation, Goal, Objective, State, distances, objective_for
+from skinaudit.attacks.adv2 import ClassObjective, Evaluation, Goal, Objective, State, distances
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
 from skinaudit.attacks.mask_objective import MaskObjective
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.interpreters.mask import Mask, MaskSettings
 from tests.small_networks import images, small_network

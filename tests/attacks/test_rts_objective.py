@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from skinaudit.attacks.adv2 import ClassObjective, Goal, objective_for
+from skinaudit.attacks.adv2 import ClassObjective, Goal
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.rts_objective import RtsObjective
 from skinaudit.interpreters.rts import Rts

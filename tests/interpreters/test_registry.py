@@ -14,7 +14,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from skinaudit.attacks.adv2 import Goal, MapObjective, objective_for
+from skinaudit.attacks.adv2 import Goal, MapObjective
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.audit.artifacts import artifact_path
 from skinaudit.config import AuditConfig
 from skinaudit.interpreters.base import InterpreterUnavailable, min_max

@@ -9,9 +9,9 @@ import pytest
 import torch
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage, NormalizeIntensity, Resize, ScaleIntensityRange
 
-from skinaudit.attacks.adv2 import objective_for
 from skinaudit.attacks.judge import Judge, Question
 from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.audit.session import interpreters_for
 from skinaudit.calibration.thresholds import read_thresholds
