@@ -19,6 +19,7 @@ from skinaudit.config import PRESETS, AuditConfig, Preset, TargetRule, ThreatMod
 from skinaudit.images.decode import decode
 from skinaudit.images.folder import find_images, read_labels
 from skinaudit.images.identity import seed_for
+from skinaudit.interpreters.registry import family_of
 
 #: Mixed into the order of the photographs.
 ORDER_SEED = "skinaudit-strength-1"
@@ -57,7 +58,7 @@ def build_bench(
     )
     built = interpreters_for(classifier, config.interpreters, device)
     judge = Judge(classifier, built, batch, device, shapes(config))
-    return Workbench(classifier, built, thresholds, judge, config, device)
+    return Workbench(classifier, built, {name: thresholds[name] for name in interpreters}, judge, config, device)
 
 
 def photographs(images: Path, labels: Path, classes: Sequence[str]) -> list[Photograph]:
@@ -115,15 +116,28 @@ def subjects(bench: Workbench, chosen: Sequence[Photograph]) -> Iterator[Subject
 
 
 def settings_of(bench: Workbench, what: str) -> dict[str, str]:
-    """What the results of a work folder depend on; threads and batch shape are part of it (rounding)."""
+    """What this tool's results in a work folder depend on; threads and batch shape are part of it (rounding)."""
+    config, budget = bench.config, bench.config.budget
+    steps = {name: budget.steps(family_of(name)) for name in bench.interpreters}
+    return {
+        **basis_of(bench, what, tuple(bench.interpreters)),
+        "steps": ", ".join(f"{name} {count}" for name, count in {"pgd": budget.pgd_steps, **steps}.items()),
+        "warm steps": str(budget.warm_steps),
+        "controls": str(budget.controls),
+        "early stop": str(budget.early_stop),
+        "threads": str(config.threads),
+    }
+
+
+def basis_of(bench: Workbench, what: str, names: Sequence[str]) -> dict[str, str]:
+    """What the results of any method on these maps depend on: model, threat model, drift limits and batch shape."""
     config = bench.config
+    limits = {name: bench.thresholds[name] for name in names}
     return {
         "what": what,
         "model": bench.classifier.digest,
         "threat": config.threat.model_dump_json(),
-        "budget": config.budget.model_dump_json(),
         "batch": str(config.batch_size),
-        "threads": str(config.threads),
         "seed": str(config.seed),
-        "thresholds": ", ".join(f"{name} {limit.l1:.6f} {limit.iou20:.6f}" for name, limit in bench.thresholds.items()),
+        "thresholds": ", ".join(f"{name} {limit.l1:.6f} {limit.iou20:.6f}" for name, limit in limits.items()),
     }

@@ -21,7 +21,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from benchmarks.bench import Photograph, build_bench, by_stem, photographs, settings_of, subjects
+from benchmarks.bench import Photograph, basis_of, build_bench, by_stem, photographs, subjects
 from benchmarks.cases import Case, check_settings
 from benchmarks.machine import unit_seconds, wait
 from benchmarks.published_mask import MaskAttack, MaskAttackSettings
@@ -248,7 +248,7 @@ def judged(
 def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path) -> list[Case]:
     """Cases of these photographs in their order; those already in the work folder are read, not made again."""
     # Costs are in units of the same run, so it may have another thread count than ours.
-    check_settings(work, {key: value for key, value in settings_of(bench, name).items() if key != "threads"})
+    check_settings(work, basis_of(bench, name, (name,)))
     size = bench.config.batch_size
     for start in range(0, len(chosen), size):
         todo = [one for one in chosen[start : start + size] if not (work / f"{one.stem}.json").exists()]

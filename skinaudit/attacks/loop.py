@@ -51,7 +51,7 @@ class LoopSettings:
     #: Not every network becomes as sure as 0.95 of anything. After the warm start this share of the most that an
     #: image has reached is enough: otherwise λ would only sink, and such a network would pass for robust.
     enough: float = 0.9
-    #: While the map was never kept with that, this share of it is enough to press on the map.
+    #: While the map of such an image was never kept with that, this share of it is enough to press on the map.
     fallback: float = 0.6
 
     @classmethod
@@ -239,7 +239,7 @@ class Loop:
         never = late & (slots.surest < HELD_CONFIDENCE)
         reachable = torch.where(never, settings.enough * slots.surest, HELD_CONFIDENCE)
         unkept = slots.best_score[:, 0] >= _UNSURE
-        held = hit & (probability >= torch.where(late & unkept, settings.fallback * reachable, reachable))
+        held = hit & (probability >= torch.where(never & unkept, settings.fallback * reachable, reachable))
         sure = hit & (probability >= reachable)
         near, alike = evaluation.map_distance <= slots.most_distance, evaluation.map_overlap >= slots.least_overlap
         kept = (near & alike).all(1)
