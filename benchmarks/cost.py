@@ -34,8 +34,10 @@ from skinaudit.attacks.adv2 import (
     Objective,
     State,
 )
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
 from skinaudit.interpreters.grad_cam import GradCam

@@ -8,113 +8,20 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, fields
 
 import torch
 from torch import Tensor
 
 from skinaudit.attacks.adv2 import Evaluation, Goal, Objective, State
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import Perturbation, round_to_8_bit
+from skinaudit.attacks.tasks import CANDIDATES, Outcome, Task
 from skinaudit.config import HELD_CONFIDENCE
 
-#: Candidates an image hands to the judge.
-CANDIDATES = 3
 #: Ranks: sure of the class and the map kept < kept, but not so sure < sure, but the map drifted < class held < not
 #: held. Within a rank the L1 distance (at most 1), the excess over the limits, or the class loss (capped) decides.
 _UNSURE, _DRIFTED, _HIT, _MISS, _CAP = 2.0, 4.0, 10.0, 1000.0, 500.0
-#: First λ and its growth per step while the class is held, by family of interpreters (mean squared map distance).
-_WEIGHTS = {"activation": (20.0, 1.15), "gradient": (50.0, 1.08), "learned": (20.0, 1.15), "perturbation": (1.0, 1.08)}
-#: First and last step of a flow, as shares of the most that a pixel may move.
-_FLOW_STEPS = (1 / 4, 1 / 80)
-
-
-@dataclass(frozen=True)
-class LoopSettings:
-    """How an image is searched.
-
-    Chosen by trials on eight validation photographs; ``enough`` and ``fallback`` on CAM of the second model.
-    """
-
-    steps: int
-    warm_steps: int
-    early_stop: bool
-    first_step: float = 2.25 / 255
-    last_step: float = 0.1 / 255
-    momentum: float = 0.9
-    weight: float = 1.0
-    weight_up: float = 1.08
-    weight_down: float = 0.85
-    most_weight: float = 1e5  # a held class for hundreds of steps must not make λ too large to come down again
-    patience: int = 20
-    improvement: float = 0.01
-    look_every: int = 10
-    #: Not every network becomes as sure as 0.95 of anything. After the warm start this share of the most that an
-    #: image has reached is enough: otherwise λ would only sink, and such a network would pass for robust.
-    enough: float = 0.9
-    #: While the map of such an image was never kept with that, this share of it is enough to press on the map.
-    fallback: float = 0.6
-
-    @classmethod
-    def for_attack(
-        cls,
-        family: str | None,
-        *,
-        steps: int,
-        warm_steps: int,
-        early_stop: bool,
-        flow_limit: float | None = None,
-    ) -> LoopSettings:
-        """Settings that measured best for a family of interpreters; None is PGD.
-
-        Steps are in units of the pixel range, or in pixels for a flow: then the same shares of its limit.
-        """
-        weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
-        found = cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up)
-        if family == "perturbation":  # its distance is known every few steps only, and goes up and down
-            found = replace(found, patience=60)
-        if flow_limit is None:
-            return found
-        return replace(found, first_step=_FLOW_STEPS[0] * flow_limit, last_step=_FLOW_STEPS[1] * flow_limit)
-
-
-@dataclass(frozen=True)
-class MapGoal:
-    """A wanted map (h,w) and when it counts as reached.
-
-    ``most_distance`` and ``least_overlap`` are the drift limits (L1, IoU of the top 20 %); a map within both whose L1
-    is at most ``near_enough`` ends the search early.
-    """
-
-    target: Tensor
-    most_distance: float = 1.0
-    least_overlap: float = 0.0
-    near_enough: float = 0.0
-
-
-@dataclass(frozen=True)
-class Task:
-    """One image to attack: uint8 pixels (3,H,W), the wanted class and one wanted map for each map that is matched."""
-
-    key: str
-    x0: Tensor
-    target_class: int
-    maps: tuple[MapGoal, ...] = ()
-    begin: Tensor | None = None  # a changed picture (3,H,W) uint8 to search on from; None: x0
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What the search found: candidates (n ≤ 3, 3, H, W) uint8, best first; the verdict is the judge's.
-
-    ``extents`` (n,E) is what the perturbation tells of the size of each change beside its pixels.
-    """
-
-    key: str
-    candidates: Tensor
-    extents: Tensor
-    steps: int
-    stop: str
-    seconds: float
 
 
 @dataclass(frozen=True)
@@ -160,7 +67,7 @@ class Loop:
         self._objective, self._perturbation, self._settings = objective, perturbation, settings
         self._batch_size, self._device = batch_size, device
         # Looked up, not computed per row: a vectorised cosine may round differently at another position in the batch.
-        self._sizes = torch.tensor([_step_size(settings, step) for step in range(settings.steps)], device=device)
+        self._sizes = torch.tensor([settings.step_size(step) for step in range(settings.steps)], device=device)
 
     def run(self, tasks: Iterable[Task]) -> Iterator[Outcome]:
         """Yield an outcome as soon as its image is done; memory holds one batch whatever the number of tasks."""
@@ -340,12 +247,6 @@ def _excess(evaluation: Evaluation, slots: _Slots) -> Tensor:
     distance = evaluation.map_distance / slots.most_distance.clamp_min(1e-6)
     overlap = (1 - evaluation.map_overlap) / (1 - slots.least_overlap).clamp_min(1e-6)
     return torch.maximum(distance, overlap).amax(1).log1p().clamp(max=5.0)
-
-
-def _step_size(settings: LoopSettings, step: int) -> float:
-    """Cosine from the first to the last step size over the steps of a row."""
-    share = step / max(1, settings.steps - 1)
-    return settings.last_step + (settings.first_step - settings.last_step) * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _insert(slots: _Slots, score: Tensor, picture: Tensor, extent: Tensor) -> tuple[Tensor, Tensor, Tensor]:

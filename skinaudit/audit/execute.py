@@ -16,9 +16,11 @@ import torch
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, random_flow, signed_noise
 from skinaudit.attacks.joint import joint_objective
 from skinaudit.attacks.judge import Shown, Verdict, compare
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Outcome, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.targets import reached
+from skinaudit.attacks.tasks import MapGoal, Outcome, Task
 from skinaudit.audit.change import Change, measure_change
 from skinaudit.audit.entry import at_8_bits
 from skinaudit.audit.picture_files import map_bytes, picture_bytes, pixels_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from skinaudit.attacks.loop import CANDIDATES
+from skinaudit.attacks.tasks import CANDIDATES
 from skinaudit.config import AuditConfig
 from skinaudit.interpreters.registry import cost_of, family_of, title_of
 

@@ -10,9 +10,11 @@ import torch
 from torch import Tensor, nn
 
 from skinaudit.attacks.adv2 import FiniteDifferenceObjective, MapObjective, Objective
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.registry import build_interpreter, family_of
 from tests.small_networks import images, seeded, small_network

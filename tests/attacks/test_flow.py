@@ -12,8 +12,10 @@ from torch import Tensor
 
 from skinaudit.attacks.adv2 import FiniteDifferenceObjective, MapObjective, Objective
 from skinaudit.attacks.flow import Flow, roughness
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Outcome, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import round_to_8_bit
+from skinaudit.attacks.tasks import MapGoal, Outcome, Task
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
 from tests.small_networks import images, small_network

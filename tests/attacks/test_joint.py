@@ -5,8 +5,10 @@ import torch.nn.functional as functional
 
 from skinaudit.attacks.adv2 import Goal
 from skinaudit.attacks.joint import JointObjective, joint_objective
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
 from tests.small_networks import images, small_network

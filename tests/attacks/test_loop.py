@@ -14,8 +14,10 @@ from torch import Tensor, nn
 
 from skinaudit.attacks.adv2 import ClassObjective, FiniteDifferenceObjective, MapObjective, Objective
 from skinaudit.attacks.judge import Judge, Question
-from skinaudit.attacks.loop import CANDIDATES, Loop, LoopSettings, MapGoal, Outcome, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import CANDIDATES, MapGoal, Outcome, Task
 from skinaudit.config import HELD_CONFIDENCE
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.cam import Cam

@@ -9,10 +9,12 @@ import torch
 from torch import Tensor, nn
 
 from skinaudit.attacks.adv2 import ClassObjective, Evaluation, Goal, Objective, State, distances
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.mask_objective import MaskObjective
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.mask import Mask, MaskSettings
 from tests.small_networks import images, small_network
 

@@ -9,9 +9,11 @@ from torch import Tensor
 
 from skinaudit.attacks.adv2 import ClassObjective, MapObjective
 from skinaudit.attacks.flow import Flow
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf, Perturbation, round_to_8_bit
 from skinaudit.attacks.photograph import OnPhotograph
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.classifier.config_file import Value
 from skinaudit.classifier.preprocess import Preprocess, read_preprocess
 from skinaudit.interpreters.cam import Cam

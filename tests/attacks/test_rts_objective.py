@@ -7,10 +7,12 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from skinaudit.attacks.adv2 import ClassObjective, Goal
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.rts_objective import RtsObjective
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.rts import Rts
 from tests.interpreters.fitted_rts import random_rts
 from tests.small_networks import images, small_network

@@ -10,9 +10,11 @@ import torch
 from monai.transforms import Compose, EnsureChannelFirst, LoadImage, NormalizeIntensity, Resize, ScaleIntensityRange
 
 from skinaudit.attacks.judge import Judge, Question
-from skinaudit.attacks.loop import Loop, LoopSettings, MapGoal, Task
+from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.audit.session import interpreters_for
 from skinaudit.calibration.thresholds import read_thresholds
 from skinaudit.classifier.classifier import Classifier, load_classifier, shipped_models
