@@ -66,6 +66,13 @@ def at_once(config: AuditConfig) -> tuple[str, ...]:
     return tuple(name for name in config.interpreters if family_of(name) != "perturbation")
 
 
+def matched(config: AuditConfig, stage: Stage) -> tuple[str, ...]:
+    """The interpreters whose maps a stage matches: none for PGD."""
+    if stage.attack == "joint":
+        return at_once(config)
+    return () if stage.interpreter is None else (stage.interpreter,)
+
+
 def joint_steps(config: AuditConfig) -> int:
     """Steps of ADV² on all maps at once: as many as the map that takes most."""
     return max(config.budget.steps(family_of(name)) for name in at_once(config))
