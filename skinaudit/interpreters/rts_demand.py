@@ -10,7 +10,7 @@ import torch.nn.functional as functional
 from torch import Tensor, nn
 
 from skinaudit.interpreters import rts_losses as losses
-from skinaudit.interpreters.rts_substrate import keep_masked, substrates
+from skinaudit.interpreters.rts_substrate import blur, keep_masked, substrates
 
 #: A class below this probability is not there.
 _ABSENT = 0.1
@@ -20,7 +20,8 @@ _ABSENT = 0.1
 class Demand:
     """Weights and margins of the losses, and one weight for the selector's own evidence.
 
-    The defaults are the published ones of the research code.
+    The defaults are the published ones of the research code. ``order`` is ours: it weighs what the cells ahead of a
+    random level carry, and what is left without them, so that the order of the cells means something, too.
     """
 
     area: float = losses.AREA_WEIGHT
@@ -30,12 +31,17 @@ class Demand:
     evidence: float = 1.0
     preserver_margin: float = losses.PRESERVER_MARGIN
     destroyer_margin: float = losses.DESTROYER_MARGIN
+    order: float = 0.0
 
 
-#: Lets a mask be larger and asks it to carry the class as surely as its absence destroys it. For a short refinement
-#: only (``rts_fit``): an area that costs so little ends, after long, in masks of half the image, and from scratch in
-#: masks of the whole.
-REFINED = Demand(area=3.0, preserver=1.0, preserver_margin=losses.DESTROYER_MARGIN)
+#: Lets a mask be larger and asks for a meaning of its order. For a short refinement only (``rts_fit``): an area that
+#: costs so little ends, after long, in masks of half the image, and from scratch in masks of the whole.
+REFINED = Demand(area=3.0, destroyer=0.5, order=1.0)
+
+#: Of a cut mask, what is taken away counts twice what is kept.
+_CUT_DESTROYER = 2.0
+#: Least and largest share of the cells ahead of a cut; drawn evenly between their logarithms.
+_CUTS = (0.03, 0.5)
 
 
 @dataclass(frozen=True)
@@ -94,15 +100,49 @@ def demand_of(
     total = demand.area * parts["area"] + demand.smoothness * parts["smoothness"] + demand.evidence * parts["evidence"]
     rows = torch.where(drawn.present)[0]
     if len(rows):
-        classes, own = drawn.classes[rows], maps[rows]
-        seeds = [drawn.seeds[int(row)] for row in rows]
-        replaced = substrates(x[rows], seeds)
-        images = torch.cat([keep_masked(x[rows], own, replaced), keep_masked(x[rows], 1 - own, replaced)])
-        with torch.autocast(x.device.type, torch.bfloat16, enabled=half):
-            kept, left = classifier(images).float().chunk(2)
-        preserved = losses.preserver_margin(kept, classes, demand.preserver_margin)
-        destroyed = losses.destroyer_margin(left, classes, demand.destroyer_margin)
-        total = total.index_add(0, rows, demand.preserver * preserved + demand.destroyer * destroyed)
+        own = _Present(classifier, x[rows], drawn.classes[rows], [drawn.seeds[int(row)] for row in rows], half)
+        preserved, destroyed = own.margins(demand, maps[rows])
+        asked = demand.preserver * preserved + demand.destroyer * destroyed
+        if demand.order:
+            asked = asked + demand.order * own.order(maps[rows])
+        total = total.index_add(0, rows, asked)
         parts["preserver"] = parts["preserver"].index_copy(0, rows, preserved.detach())
         parts["destroyer"] = parts["destroyer"].index_copy(0, rows, destroyed.detach())
     return total, {name: values.detach() for name, values in parts.items()}
+
+
+@dataclass(frozen=True)
+class _Present:
+    """Images (n,3,H,W) whose drawn class (n,) is there, and how masks of theirs are judged."""
+
+    classifier: nn.Module
+    x: Tensor
+    classes: Tensor
+    seeds: list[int]
+    half: bool
+
+    def margins(self, demand: Demand, masks: Tensor) -> tuple[Tensor, Tensor]:
+        """What the masked part lacks, and what the rest has too much of; (n,) each."""
+        replaced = substrates(self.x, self.seeds)
+        kept, left = self._logits(masks, replaced, replaced)
+        return (
+            losses.preserver_margin(kept, self.classes, demand.preserver_margin),
+            losses.destroyer_margin(left, self.classes, demand.destroyer_margin),
+        )
+
+    def order(self, masks: Tensor) -> Tensor:
+        """The same of masks that are cut at a random level: kept in the blurred image, taken out of the mean colour."""
+        least, most = _CUTS
+        draws = [float(np.random.default_rng([seed, 1]).random()) for seed in self.seeds]
+        cut = losses.cut(masks, least * (most / least) ** masks.new_tensor(draws))
+        flat = self.x.mean((2, 3), keepdim=True).expand_as(self.x)
+        kept, left = self._logits(cut, blur(self.x), flat)
+        lacking = losses.preserver_margin(kept, self.classes, losses.DESTROYER_MARGIN)
+        return lacking + _CUT_DESTROYER * losses.destroyer_margin(left, self.classes)
+
+    def _logits(self, masks: Tensor, around: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
+        """Logits (n,K) of what the masks keep, with ``around`` in place of the rest, and of the rest, the reverse."""
+        images = torch.cat([keep_masked(self.x, masks, around), keep_masked(self.x, 1 - masks, inside)])
+        with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.half):
+            kept, left = self.classifier(images).float().chunk(2)
+        return kept, left

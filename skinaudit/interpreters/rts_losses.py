@@ -20,6 +20,9 @@ PRESERVER_MARGIN = 1.0
 DESTROYER_MARGIN = 5.0
 #: Power λ₄ of the destroyer in the paper (its section 3).
 DESTROYER_POWER = 0.2
+#: Edge of a cut mask, as a share of the mask's standard deviation, and its least width.
+CUT_SOFTNESS = 0.25
+_NARROWEST = 1e-3
 #: Below this value a mask is empty: the derivative of m^0.3 has no bound at 0.
 _EMPTY = 1e-5
 
@@ -72,3 +75,19 @@ def preserver_margin(logits: Tensor, classes: Tensor, least: float = PRESERVER_M
 def destroyer_margin(logits: Tensor, classes: Tensor, least: float = DESTROYER_MARGIN) -> Tensor:
     """How far the class stays above falling behind by ``least``: max(0, least + margin), (N,)."""
     return (least + margin(logits, classes)).clamp_min(0)
+
+
+def cut(masks: Tensor, shares: Tensor, softness: float = CUT_SOFTNESS) -> Tensor:
+    """Masks (N,h,w) cut at the level above which a share (N,) of their cells lies: near 1 above, near 0 below.
+
+    The edge is a sigmoid as wide as ``softness`` × the mask's standard deviation, so that a gradient reaches the cells
+    around the level: what lies there is to change places. The level itself is taken as given.
+
+    >>> cut(torch.tensor([[[0.9, 0.1], [0.5, 0.0]]]), torch.tensor([0.5]), 0.01)[0].round().tolist()
+    [[1.0, 0.0], [0.0, 0.0]]
+    """
+    flat = masks.detach().flatten(1)
+    place = ((1 - shares) * (flat.shape[1] - 1)).round().long()
+    level = flat.sort(1).values.gather(1, place[:, None])[:, :, None]
+    width = softness * flat.std(1)[:, None, None] + _NARROWEST
+    return ((masks - level) / width).sigmoid()

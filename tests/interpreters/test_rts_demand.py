@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,8 +11,8 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from skinaudit.interpreters.rts_demand import REFINED, Demand, Drawn, demand_of
-from skinaudit.interpreters.rts_losses import area, total_variation
-from skinaudit.interpreters.rts_substrate import keep_masked, substrates
+from skinaudit.interpreters.rts_losses import area, cut, total_variation
+from skinaudit.interpreters.rts_substrate import blur, keep_masked, substrates
 from tests.small_networks import images, small_network
 
 DRAWN = Drawn(torch.tensor([0, 2, 1]), torch.tensor([True, False, True]), [5, 6, 7])
@@ -41,17 +43,25 @@ def test_the_loss_is_the_published_sum_for_a_class_that_is_there() -> None:
         assert parts["destroyer"][row].item() == pytest.approx(destroyer, rel=1e-4)
 
 
-def test_the_refined_demand_asks_for_less_area_and_a_surer_part() -> None:
+def test_the_refined_demand_asks_that_the_order_of_the_cells_means_something() -> None:
     network, evidence = small_network(), torch.zeros(3, 3)
     arguments = (network, batch(), network(batch()), DRAWN, masks(), evidence)
-    _, before = demand_of(Demand(), *arguments)
-    found, parts = demand_of(REFINED, *arguments)
-    gained = (parts["preserver"] - before["preserver"])[DRAWN.present]
-    assert ((gained >= 0) & (gained <= 4)).all()  # the wanted lead is 5 instead of 1
-    assert gained.amax() > 0
+    plain, parts = demand_of(replace(REFINED, order=0.0), *arguments)
+    found, _ = demand_of(REFINED, *arguments)
     expected = 3 * parts["area"] + 0.5 * parts["smoothness"] + parts["evidence"]
-    expected += (parts["preserver"] + parts["destroyer"]).nan_to_num()
-    torch.testing.assert_close(found, expected)
+    expected += (0.3 * parts["preserver"] + 0.5 * parts["destroyer"]).nan_to_num()
+    torch.testing.assert_close(plain, expected)
+    for row in (0, 2):
+        x, c = batch()[row : row + 1], int(DRAWN.classes[row])
+        draw = np.random.default_rng([DRAWN.seeds[row], 1]).random()
+        mask = cut(masks()[row : row + 1], torch.tensor([0.03 * (0.5 / 0.03) ** draw], dtype=torch.float32))
+        kept = network(keep_masked(x, mask, blur(x)))[0]
+        left = network(keep_masked(x, 1 - mask, x.mean((2, 3), keepdim=True).expand_as(x)))[0]
+        rest = [j for j in range(3) if j != c]
+        lacking = max(0.0, float(5 - (kept[c] - kept[rest].max())))
+        leftover = max(0.0, float(5 + (left[c] - left[rest].max())))
+        assert (found - plain)[row].item() == pytest.approx(lacking + 2 * leftover, rel=1e-4)
+    assert found[1] == plain[1]  # a class that is not there has no order
 
 
 def test_of_a_class_that_is_not_there_only_a_small_mask_is_asked() -> None:

@@ -78,3 +78,18 @@ def test_gradients_agree_with_differences(loss: Callable[[Tensor, Tensor], Tenso
 def test_gradients_of_mask_losses_agree_with_differences() -> None:
     for loss in (losses.total_variation, losses.area):
         assert torch.autograd.gradcheck(loss, (masks() * 0.9 + 0.05).requires_grad_())
+
+
+def test_a_cut_mask_keeps_the_wanted_share_of_the_highest_cells() -> None:
+    masks = torch.rand(2, 20, 20, generator=torch.Generator().manual_seed(3))
+    found = losses.cut(masks, torch.tensor([0.1, 0.5]), softness=1e-4)
+    assert found.round().mean((1, 2)).tolist() == pytest.approx([0.1, 0.5], abs=0.01)
+    for mask, kept in zip(masks, found.round() == 1, strict=True):
+        assert mask[kept].min() >= mask[~kept].max()
+
+
+def test_the_edge_of_a_cut_mask_has_a_gradient_and_a_flat_mask_is_finite() -> None:
+    masks = torch.rand(1, 8, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(4)).requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.cut(masks, torch.tensor([0.3])).sum(), masks)
+    assert (gradient > 0).all()
+    assert losses.cut(torch.full((1, 8, 8), 0.5), torch.tensor([0.3])).isfinite().all()
