@@ -12,12 +12,12 @@ import typer
 
 from skinaudit.classifier.finding import TITLES
 from skinaudit.classifier.source import ModelSource
-from skinaudit.cli import options
+from skinaudit.cli import attack_options, options
 from skinaudit.cli.console import Console, duration
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
 from skinaudit.cli.model_options import takes_a_model
-from skinaudit.config import PRESETS, AuditConfig, Device, Norm, Preset, TargetMap, TargetRule, ThreatModel
+from skinaudit.config import PRESETS, AuditConfig, Device, Norm, Preset, TargetMap, TargetRule
 
 if TYPE_CHECKING:
     from skinaudit.audit.outlook import Outlook
@@ -82,89 +82,16 @@ def audit(
     labels: options.LabelsOption = None,
     subgroup: options.SubgroupOption = None,
     interpreters: options.InterpretersOption = options.DEFAULT_INTERPRETERS,
-    joint: Annotated[
-        bool,
-        typer.Option("--joint", help="Also attack all maps at once, as in a clinic that shows several; not MASK."),
-    ] = False,
-    norm: Annotated[
-        Norm,
-        typer.Option(
-            "--norm",
-            metavar="linf|flow",
-            help="What the attacker does to a picture: change every value by at most --epsilon (linf), or move every "
-            "pixel by at most --flow-limit (flow: a distortion that adds no noise; stAdv).",
-        ),
-    ] = Norm.LINF,
-    epsilon: Annotated[
-        str | None,
-        typer.Option(
-            "--epsilon",
-            metavar="RADIUS",
-            help="Largest change of a pixel: 1/255 to 64/255, or decimal. Default: 8/255.",
-        ),
-    ] = None,
-    sweep: Annotated[
-        str | None,
-        typer.Option(
-            "--sweep",
-            metavar="LEVELS",
-            help="Also attack within smaller radii, in grey levels of 255 with commas (1,2,4): from which size of "
-            "change on are people deceived? Each search goes on from the smaller radius. Not for MASK.",
-        ),
-    ] = None,
-    flow_limit: Annotated[
-        float | None,
-        typer.Option(
-            "--flow-limit",
-            metavar="PIXELS",
-            min=0.05,
-            max=16.0,
-            help="With --norm flow: how many pixels a pixel may be moved at most. Default: "
-            f"{ThreatModel().flow_limit:g}, no more than the half-pixel shift that counts as harmless.",
-        ),
-    ] = None,
-    full_resolution: Annotated[
-        bool,
-        typer.Option(
-            "--full-resolution",
-            help="Attack the photograph itself, before the model resizes it, as whoever has only the camera's file. "
-            "Saves a full-size picture that a deployed system can be given. Slower with large files; "
-            "the search takes one photograph at a time.",
-        ),
-    ] = False,
-    target: Annotated[
-        TargetRule,
-        typer.Option(
-            "--target",
-            metavar="RULE",
-            help="Diagnosis the attacker wants: most-harmful (cancer is missed, a benign lesion becomes melanoma), "
-            "false-alarm (the second alone; malignant images are left out), least-likely, random, untargeted (any "
-            "other), or same (it stays, and only the map is sent elsewhere; needs --target-map class or patch).",
-        ),
-    ] = TargetRule.MOST_HARMFUL,
-    target_map: Annotated[
-        TargetMap,
-        typer.Option(
-            "--target-map",
-            metavar="MAP",
-            help="Map the attacker wants beside it: benign (as before the attack, so that nobody is warned), class "
-            "(that of another image of the wanted class, drawn by seed: a map that looks right), or patch (a disc or "
-            "rectangle where the benign map shows nothing: can the map be sent anywhere?).",
-        ),
-    ] = TargetMap.BENIGN,
-    preset: Annotated[
-        Preset, typer.Option("--preset", metavar="PRESET", help="How much work: quick, standard or thorough.")
-    ] = Preset.STANDARD,
-    mask_images: Annotated[
-        int | None,
-        typer.Option(
-            "--mask-images",
-            metavar="N",
-            min=1,
-            help="Most images that MASK is asked about: one of its maps costs 300 passes of the network. Default: as "
-            "the preset has it.",
-        ),
-    ] = None,
+    joint: attack_options.JointOption = False,
+    norm: attack_options.NormOption = Norm.LINF,
+    epsilon: attack_options.EpsilonOption = None,
+    sweep: attack_options.SweepOption = None,
+    flow_limit: attack_options.FlowLimitOption = None,
+    full_resolution: attack_options.FullResolutionOption = False,
+    target: attack_options.TargetOption = TargetRule.MOST_HARMFUL,
+    target_map: attack_options.TargetMapOption = TargetMap.BENIGN,
+    preset: attack_options.PresetOption = Preset.STANDARD,
+    mask_images: attack_options.MaskImagesOption = None,
     device: options.DeviceOption = Device.AUTO,
     batch_size: options.BatchOption = options.DEFAULT_BATCH,
     threads: options.ThreadsOption = None,
@@ -180,7 +107,7 @@ def audit(
     """Replaced by ``HELP``."""
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
-        threat = options.read_threat(epsilon, target, target_map, norm, flow_limit, full_resolution)
+        threat = attack_options.read_threat(epsilon, target, target_map, norm, flow_limit, full_resolution)
         names = options.read_interpreters(interpreters)
         from skinaudit.audit.machine import choose_device
         from skinaudit.audit.session import AuditRequest
@@ -188,10 +115,10 @@ def audit(
         config = AuditConfig(
             interpreters=names,
             joint=joint,
-            sweep=options.read_sweep(sweep, threat),
+            sweep=attack_options.read_sweep(sweep, threat),
             threat=threat,
             preset=preset,
-            budget=options.read_budget(preset, mask_images),
+            budget=attack_options.read_budget(preset, mask_images),
             batch_size=batch_size,
             seed=seed,
             device=choose_device(device),

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import ValidationError
 
 from skinaudit.classifier.source import ModelSource
 from skinaudit.cli.console import Console
-from skinaudit.config import PRESETS, AuditConfig, Budget, Device, Norm, Preset, TargetMap, TargetRule, ThreatModel
+from skinaudit.config import AuditConfig, Device
 
 if TYPE_CHECKING:
     import torch
@@ -85,57 +83,6 @@ BurnedInOption = Annotated[
 ]
 
 
-def read_epsilon(text: str) -> float:
-    """An L∞ radius written as a fraction or a decimal, in units of the [0,1] pixel range.
-
-    >>> read_epsilon("8/255") == 8 / 255, read_epsilon("0.031")
-    (True, 0.031)
-
-    Raises:
-        typer.BadParameter: neither, or out of range.
-    """
-    try:
-        return ThreatModel(epsilon=float(Fraction(text.strip()))).epsilon
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    except (ValueError, ZeroDivisionError, OverflowError):
-        reason = f"{text!r} is no number; write a fraction such as 8/255, or a decimal such as 0.031"
-    raise typer.BadParameter(reason, param_hint="--epsilon")
-
-
-def read_threat(
-    epsilon: str | None,
-    target: TargetRule,
-    target_map: TargetMap,
-    norm: Norm = Norm.LINF,
-    flow_limit: float | None = None,
-    full_resolution: bool = False,
-) -> ThreatModel:
-    """What the attacker may do and wants; None stands for the default.
-
-    Raises:
-        typer.BadParameter: the radius is none, it or the flow's limit has no meaning with the norm, or diagnosis and
-            map are both to stay.
-    """
-    if norm is Norm.FLOW and epsilon is not None:
-        raise typer.BadParameter("has no meaning with --norm flow, which has --flow-limit", param_hint="--epsilon")
-    if norm is not Norm.FLOW and flow_limit is not None:
-        raise typer.BadParameter("has a meaning with --norm flow alone", param_hint="--flow-limit")
-    default = ThreatModel()
-    try:
-        return ThreatModel(
-            epsilon=default.epsilon if epsilon is None else read_epsilon(epsilon),
-            norm=norm,
-            flow_limit=default.flow_limit if flow_limit is None else flow_limit,
-            full_resolution=full_resolution,
-            target=target,
-            target_map=target_map,
-        )
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    raise typer.BadParameter(reason, param_hint="--target-map")
-
-
 def read_interpreters(text: str) -> tuple[str, ...]:
     """Names of interpreters with commas between, each once, in the order given.
 
@@ -170,29 +117,6 @@ def read_subgroups(columns: Sequence[str] | None) -> tuple[str, ...] | None:
         what = f"{NO_SUBGROUPS!r} stands alone" if NO_SUBGROUPS in names else "a column's name is empty"
         raise typer.BadParameter(what, param_hint="--subgroup")
     return names or None
-
-
-def read_sweep(text: str | None, threat: ThreatModel) -> tuple[int, ...]:
-    """Grey levels with commas between, in order.
-
-    Raises:
-        typer.BadParameter: no numbers, or not all of them below epsilon; or the attack has no epsilon.
-    """
-    if text is None:
-        return ()
-    try:
-        return AuditConfig(threat=threat, sweep=tuple(sorted(int(part) for part in text.split(",")))).sweep
-    except ValidationError as error:
-        reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
-    except ValueError:
-        reason = f"{text!r} are no numbers; write grey levels such as 1,2,4"
-    raise typer.BadParameter(reason, param_hint="--sweep")
-
-
-def read_budget(preset: Preset, mask_images: int | None) -> Budget:
-    """The numbers of a preset, with what was asked for by name."""
-    asked = {} if mask_images is None else {"mask_images": mask_images}
-    return PRESETS[preset].model_copy(update=asked)
 
 
 def find_model(model: ModelSource) -> ModelSource:

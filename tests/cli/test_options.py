@@ -15,24 +15,10 @@ from skinaudit.cli.options import (
     default_run_folder,
     find_model,
     labels_for,
-    read_epsilon,
     read_interpreters,
     read_subgroups,
-    read_threat,
     thread_count,
 )
-from skinaudit.config import Norm, TargetMap, TargetRule, ThreatModel
-
-
-@pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.031", 0.031), (" 1/255 ", 1 / 255)])
-def test_epsilon_is_a_fraction_or_a_decimal(text: str, value: float) -> None:
-    assert read_epsilon(text) == value
-
-
-@pytest.mark.parametrize("text", ["8", "0", "-1/255", "65/255", "1/0", "eight", "", "nan", "inf", "1e999"])
-def test_any_other_epsilon_is_a_usage_error(text: str) -> None:
-    with pytest.raises(typer.BadParameter):
-        read_epsilon(text)
 
 
 def test_interpreters_are_a_list_with_commas() -> None:
@@ -87,16 +73,3 @@ def test_the_default_run_folder_depends_on_model_and_images_alone() -> None:
 def test_threads_default_to_the_processors_that_may_be_used() -> None:
     assert thread_count(3) == 3
     assert thread_count(None) >= 1
-
-
-def test_what_is_done_to_a_picture_has_one_measure() -> None:
-    rule, wanted = TargetRule.RANDOM, TargetMap.BENIGN
-    assert read_threat(None, rule, wanted) == ThreatModel(target=rule)
-    assert read_threat("4/255", rule, wanted, full_resolution=True).full_resolution
-    flow = read_threat(None, rule, wanted, Norm.FLOW, 0.75)
-    assert (flow.norm, flow.flow_limit) == (Norm.FLOW, 0.75)
-    assert read_threat(None, rule, wanted, Norm.FLOW).flow_limit == ThreatModel().flow_limit
-    with pytest.raises(typer.BadParameter, match="no meaning with --norm flow"):
-        read_threat("4/255", rule, wanted, Norm.FLOW)
-    with pytest.raises(typer.BadParameter, match="with --norm flow alone"):
-        read_threat(None, rule, wanted, Norm.LINF, 1.0)
