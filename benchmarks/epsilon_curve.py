@@ -10,18 +10,16 @@ picture of the smaller one, as ``skinaudit audit --sweep`` does. The same comman
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from statistics import fmean
 
 from benchmarks.bench import Photograph, build_bench, settings_of, subjects
 from benchmarks.cases import Case, CaseBook, case_of, check_settings
+from benchmarks.command import leave, options
 from benchmarks.machine import machine, machine_line
 from benchmarks.strength import choose
-from benchmarks.tables import fill, share
+from benchmarks.tables import share
 from skinaudit.audit.plan import Stage
 from skinaudit.audit.sweep import run_sweep
 from skinaudit.audit.workbench import Workbench
@@ -73,18 +71,9 @@ def report(bench: Workbench, cases: Sequence[Case], facts: dict[str, str]) -> st
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
-    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--work", type=Path, required=True, help="folder for results so far")
+    parser = options(__doc__, "epsilon-isic2018")
     parser.add_argument("--photographs", type=int, default=16)
     parser.add_argument("--levels", default="1,2,4,8", help="radii in grey levels of 255, with commas")
-    parser.add_argument("--interpreters", default="cam,grad")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--table", default="epsilon-isic2018", help="its marker in the document")
-    parser.add_argument("--write", type=Path, help="put the table between its markers in this document")
     arguments = parser.parse_args()
     names = tuple(arguments.interpreters.split(","))
     levels = tuple(sorted(int(level) for level in arguments.levels.split(",")))
@@ -98,12 +87,7 @@ def main() -> None:
     stems = {one.stem for one in chosen}
     cases = [case for case in book.cases() if case.image.partition(WITHIN)[0] in stems]
     facts = machine(bench.device)
-    text = report(bench, cases, facts)
-    content = {"machine": facts, "settings": settings, "cases": [one.model_dump() for one in cases]}
-    (arguments.work / "epsilon.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.write:
-        fill(arguments.write, arguments.table, text)
-    print(text)
+    leave(arguments, "epsilon", report(bench, cases, facts), facts, settings, cases)
 
 
 if __name__ == "__main__":

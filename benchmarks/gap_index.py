@@ -10,18 +10,16 @@ The same command goes on where it was stopped.
 
 from __future__ import annotations
 
-import argparse
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from statistics import fmean
 
 from benchmarks.bench import Photograph, build_bench, settings_of, subjects
 from benchmarks.cases import Case, CaseBook, case_of, check_settings
+from benchmarks.command import leave, options
 from benchmarks.machine import machine, machine_line
 from benchmarks.strength import choose
-from benchmarks.tables import TITLES, fill, share
+from benchmarks.tables import TITLES, share
 from skinaudit.attacks.target_maps import wanted_map
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage
@@ -102,18 +100,9 @@ def report(bench: Workbench, rows: Sequence[Row], touching: int, facts: dict[str
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
-    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--work", type=Path, required=True, help="folder for results so far")
+    parser = options(__doc__, "gap-isic2018")
     parser.add_argument("--photographs", type=int, default=12)
     parser.add_argument("--pairs", type=int, default=4, help="pairs of class and patch for each photograph")
-    parser.add_argument("--interpreters", default="cam,grad")
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--table", default="gap-isic2018", help="its marker in the document")
-    parser.add_argument("--write", type=Path, help="put the table between its markers in this document")
     arguments = parser.parse_args()
     names = tuple(arguments.interpreters.split(","))
     bench = build_bench(arguments.model, TargetRule.RANDOM, arguments.batch, arguments.threads, names)
@@ -133,16 +122,7 @@ def main() -> None:
     ]
     facts = machine(bench.device)
     text = report(bench, rows, touching, facts)
-    (arguments.work / "gap.md").write_text(text + "\n", encoding="utf-8")
-    content = {
-        "machine": facts,
-        "settings": settings_of(bench, "gap index"),
-        "cases": [one.model_dump() for one in cases],
-    }
-    (arguments.work / "gap.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.write:
-        fill(arguments.write, arguments.table, text)
-    print(text)
+    leave(arguments, "gap", text, facts, settings_of(bench, "gap index"), cases)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ paired rows hold exactly those. The same command goes on where it was stopped. P
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Sequence
@@ -27,9 +26,10 @@ from benchmarks.bench import (
     subjects,
 )
 from benchmarks.cases import Case, CaseBook, case_of, check_settings
+from benchmarks.command import leave, options
 from benchmarks.machine import Unit, machine, machine_line
 from benchmarks.published import run_published
-from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, fill, markdown, row, transfer_text
+from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, markdown, row, transfer_text
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.workbench import Workbench
@@ -152,21 +152,12 @@ def report(
 
 def main() -> None:
     """Command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
-    parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
-    parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--work", type=Path, required=True, help="folder for results so far")
-    parser.add_argument("--interpreters", default="cam,grad", help="with commas: cam,grad,rts,mask-fast")
+    parser = options(__doc__, "strength-isic2018")
     parser.add_argument("--joint", action="store_true", help="also attack all maps at once")
     parser.add_argument("--images-ours", type=int, default=105, help="images for this tool, PGD and the controls")
     parser.add_argument("--published-cam", type=int, default=24, help="of these, with the published settings on CAM")
     parser.add_argument("--published-grad", type=int, default=8, help="the same on GRAD")
     parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
-    parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--table", default="strength-isic2018", help="its marker in the document and its file of ids")
-    parser.add_argument("--write", type=Path, help="put the table between its markers in this document")
     arguments = parser.parse_args()
     names = tuple(arguments.interpreters.split(","))
     bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, names)
@@ -184,18 +175,8 @@ def main() -> None:
     rows, differences = summarise(cases, [one.stem for one in chosen], paired, bench.config.interpreters)
     facts = machine(bench.device)
     text = report(bench, cases, rows, differences, facts)
-    (arguments.work / "strength.md").write_text(text + "\n", encoding="utf-8")
-    content = {
-        "machine": facts,
-        "settings": settings_of(bench, "strength"),
-        "rows": [one.model_dump() for one in rows],
-        "excess": [one.model_dump() for one in differences],
-        "cases": [one.model_dump() for one in cases],
-    }
-    (arguments.work / "strength.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-    if arguments.write:
-        fill(arguments.write, arguments.table, text)
-    print(text)
+    dumped = {"rows": [one.model_dump() for one in rows], "excess": [one.model_dump() for one in differences]}
+    leave(arguments, "strength", text, facts, settings_of(bench, "strength"), cases, **dumped)
 
 
 if __name__ == "__main__":

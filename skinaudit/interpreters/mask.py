@@ -22,13 +22,15 @@ class MaskSettings:
 
     Kernels are widths in pixels; their σ follows from the width as in OpenCV. ``sparsity`` (λ₁) and ``smoothness``
     (λ₂) weigh sums over the cells of the mask. The learning rate is ``learning_rate``; with ``late_from`` it goes from
-    that step on from the first to the last of ``late_rates`` in equal ratios.
+    that step on from the first to the last of ``late_rates`` in equal ratios, and Adam's second moment is multiplied
+    by ``late_memory`` once, before that step.
     """
 
     iterations: int = 300
     learning_rate: float = 0.1
     late_from: int | None = None
     late_rates: tuple[float, float] = (0.1, 0.1)
+    late_memory: float = 1.0
     start: float = 0.5
     sparsity: float = 1e-4
     smoothness: float = 1e-2
@@ -51,13 +53,14 @@ class MaskSettings:
         """A third of the steps, longer ones towards the end; settings that are fast stay as they are.
 
         The first steps decide which of many near-optima a search ends in, so they stay. What follows is a slow drift,
-        because Adam remembers large early gradients; longer steps make it in a third of the time.
+        because Adam remembers large early gradients: forgetting most of them, and a larger rate, make it in a third of
+        the time. Chosen among eleven schedules on ten validation photographs.
         """
         if self.late_from is not None:
             return self
-        rates = (3 * self.learning_rate, self.learning_rate)
-        count = max(1, self.iterations // 3)
-        return replace(self, iterations=count, late_from=self.iterations // 10, late_rates=rates)
+        rates = (2 * self.learning_rate, self.learning_rate)
+        count, late = max(1, self.iterations // 3), self.iterations // 10
+        return replace(self, iterations=count, late_from=late, late_rates=rates, late_memory=1 / 16)
 
 
 PUBLISHED = MaskSettings()
@@ -124,12 +127,14 @@ class Mask:
 
     def advance(self, solution: Solution, gradient: Tensor, steps: Sequence[int]) -> Solution:
         """One step of Adam with the gradient (N,h,w), cut to [0,1]; cell by cell, so no row touches another."""
-        mean = _MEAN_DECAY * solution.mean + (1 - _MEAN_DECAY) * gradient
-        variance = _VARIANCE_DECAY * solution.variance + (1 - _VARIANCE_DECAY) * gradient.square()
 
         def per_row(values: list[float]) -> Tensor:
             return gradient.new_tensor(values).view(-1, 1, 1)
 
+        late = self.settings.late_from
+        remembered = per_row([self.settings.late_memory if step == late else 1.0 for step in steps]) * solution.variance
+        mean = _MEAN_DECAY * solution.mean + (1 - _MEAN_DECAY) * gradient
+        variance = _VARIANCE_DECAY * remembered + (1 - _VARIANCE_DECAY) * gradient.square()
         size = per_row([self.settings.rate(step) / (1 - _MEAN_DECAY ** (step + 1)) for step in steps])
         spread = per_row([(1 - _VARIANCE_DECAY ** (step + 1)) ** 0.5 for step in steps])
         mask = solution.mask - size * mean / (variance.sqrt() / spread + _GUARD)
