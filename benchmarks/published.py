@@ -1,4 +1,4 @@
-"""Our own plain implementation of the published settings of ADV² on CAM, GRAD and MASK, to compare with.
+"""Our own plain implementation of the published settings of ADV² on CAM, GRAD, RTS and MASK, to compare with.
 
     python -m benchmarks.published --model BUNDLE --images DIR --labels CSV --interpreter cam --ids FILE --work DIR
 
@@ -32,6 +32,7 @@ from skinaudit.config import TargetRule
 from skinaudit.interpreters.base import Interpreter
 from skinaudit.interpreters.grad import Grad
 from skinaudit.interpreters.mask import Mask
+from skinaudit.interpreters.rts import Rts
 from skinaudit.interpreters.smooth import Smoothing
 from skinaudit.metrics.images import linf_levels
 
@@ -52,6 +53,7 @@ class Settings:
     clip_in_warm_start: bool
     snapshot_every: int  # 0: the last iterate counts
     snapshot_confidence: float = 0.875
+    encoder_weight: float = 0.0  # of the cross entropy of the evidence inside RTS
 
     @property
     def steps(self) -> int:
@@ -81,6 +83,7 @@ SETTINGS = {
         clip_in_warm_start=False,
         snapshot_every=10,
     ),
+    "rts": Settings(200, (600,), ((5.0, 10.0),), False, 1.0, True, 0, encoder_weight=0.1),
 }
 MASK_SETTINGS = MaskAttackSettings()
 
@@ -144,10 +147,10 @@ class Attack:
             if stage is None:
                 loss = self.class_loss(self.bench.classifier(leaf))
             else:
-                logits, maps = self.interpreter.differentiable(leaf, self.target)
+                logits, maps, encoder_loss = self.seen(leaf)
                 gap = (maps - self.target_map).square().flatten(1)
                 map_loss = gap.sum(1) if self.settings.sum_over_pixels else gap.mean(1)
-                loss = self.class_loss(logits) + stage[1] * map_loss
+                loss = self.class_loss(logits) + self.settings.encoder_weight * encoder_loss + stage[1] * map_loss
                 self.keep_snapshot(state, stage[0], logits.detach(), map_loss.detach())
             (gradient,) = torch.autograd.grad(loss.sum(), leaf)
         moved = state.x - STEP * gradient.sign()
@@ -155,6 +158,14 @@ class Attack:
         if stage is not None or self.settings.clip_in_warm_start:
             state.x = state.x.clamp(0, 1)
         state.step += 1
+
+    def seen(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits (N,K), maps (N,h,w), and how far the evidence inside RTS is from the target class, (N,)."""
+        if isinstance(self.interpreter, Rts):
+            logits, maps, evidence = self.interpreter.with_evidence(x, self.target)
+            return logits, maps, functional.cross_entropy(evidence, self.target, reduction="none")
+        logits, maps = self.interpreter.differentiable(x, self.target)
+        return logits, maps, torch.zeros_like(logits[:, 0])
 
     def class_loss(self, logits: Tensor) -> Tensor:
         """Cross entropy (N,) to the target distribution."""

@@ -1,7 +1,7 @@
-"""The strength table: this tool, PGD and the controls against CAM and GRAD, and the published settings beside them.
+"""The strength table: this tool, PGD and the controls against each kind of map, and the published settings beside them.
 
     python -m benchmarks.strength --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV --work DIR \
-        [--images-ours 105] [--published-cam 24] [--published-grad 8] [--write docs/benchmarks.md]
+        [--interpreters cam,grad] [--images-ours 105] [--published-cam 24] [--published-grad 8] [--write docs/benchmarks.md]
 
 Images are class-balanced and correctly classified; the published settings run on the first of the same images, and the
 paired rows hold exactly those. The same command goes on where it was stopped. Published data: the test images of ISIC
@@ -157,6 +157,8 @@ def main() -> None:
     parser.add_argument("--images-ours", type=int, default=105, help="images for this tool, PGD and the controls")
     parser.add_argument("--published-cam", type=int, default=24, help="of these, with the published settings on CAM")
     parser.add_argument("--published-grad", type=int, default=8, help="the same on GRAD")
+    parser.add_argument("--published-rts", type=int, default=12, help="the same on RTS")
+    parser.add_argument("--published-mask", type=int, default=4, help="the same on MASK")
     parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
     arguments = parser.parse_args()
     names = tuple(arguments.interpreters.split(","))
@@ -165,8 +167,7 @@ def main() -> None:
     check_settings(arguments.work, settings_of(bench, "strength"))
     chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
     write_ids(IDS / f"{arguments.table}.txt", chosen, bench.classifier.digest)
-    asked = {"cam": arguments.published_cam, "grad": arguments.published_grad}
-    paired = {name: asked.get(name, 0) for name in names}
+    paired = {name: getattr(arguments, f"published_{name}", 0) for name in names}
     book = CaseBook(arguments.work)
     run_ours(bench, chosen, list(paired.values()), book)
     cases = book.cases()
