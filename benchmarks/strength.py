@@ -1,7 +1,8 @@
 """The strength table: this tool, PGD and the controls against each kind of map, and the published settings beside them.
 
     python -m benchmarks.strength --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV --work DIR \
-        [--interpreters cam,grad] [--images-ours 105] [--published-cam 24] [--published-grad 8] [--write docs/benchmarks.md]
+        [--interpreters cam,grad] [--images-ours 105] [--published-cam 24] [--published-grad 8] \
+        [--write docs/benchmarks.md]
 
 Images are class-balanced and correctly classified; the published settings run on the first of the same images, and the
 paired rows hold exactly those. The same command goes on where it was stopped. Published data: the test images of ISIC

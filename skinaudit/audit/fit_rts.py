@@ -20,7 +20,8 @@ from skinaudit.images.decoder import Decoder
 from skinaudit.images.refusal import ImageRefused
 from skinaudit.interpreters.rts import NAME
 from skinaudit.interpreters.rts_file import write_generator
-from skinaudit.interpreters.rts_fit import Epoch, FitError, FitSettings, Fitted, fit
+from skinaudit.interpreters.rts_fit import Epoch, FitError, Fitted, fit
+from skinaudit.interpreters.rts_schedule import FitSettings
 
 
 @dataclass(frozen=True)

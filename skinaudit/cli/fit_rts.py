@@ -82,7 +82,7 @@ def fit_rts(
         from skinaudit.images.identity import load_key
         from skinaudit.images.reading import Reading
         from skinaudit.images.workers import DecoderPool
-        from skinaudit.interpreters.rts_fit import FitSettings
+        from skinaudit.interpreters.rts_schedule import FitSettings
 
         classifier, _ = options.load_model(model, device, threads, console)
         named = options.labels_for(images, labels, console)

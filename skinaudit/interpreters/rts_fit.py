@@ -6,7 +6,7 @@ import hashlib
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +17,9 @@ from torch import Tensor
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.interpreters.rts import blank_generator, features_of
 from skinaudit.interpreters.rts_checkpoint import FitState, read_state, write_state
-from skinaudit.interpreters.rts_demand import REFINED, Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import Demand, Drawn, demand_of
 from skinaudit.interpreters.rts_network import MaskGenerator
+from skinaudit.interpreters.rts_schedule import FitSettings, rate_at, split
 
 #: Fewest images of which a part can be held out.
 FEWEST_IMAGES = 8
@@ -28,30 +29,6 @@ _MEASURED = 64
 
 class FitError(ValueError):
     """Nothing can be fitted to these images; the message says why."""
-
-
-@dataclass(frozen=True)
-class FitSettings:
-    """How the generator is fitted.
-
-    Epochs follow ``demand``; ``patience`` counts those without a better held-out loss. The best is then refined: a
-    last, shorter epoch over ``refine_share`` of the images follows ``refined`` at half the learning rate. Short,
-    because that demand lets masks grow: on 56 photographs of the training folder a quarter of an epoch made maps
-    better in both deletion and insertion, three epochs made deletion much worse. ``half``: the classifier judges
-    masked images in bfloat16.
-    """
-
-    epochs: int = 5
-    batch_size: int = 8
-    learning_rate: float = 3e-3
-    held_out: float = 0.08
-    patience: int = 2
-    absent_share: float = 0.25
-    seed: int = 0
-    demand: Demand = field(default_factory=Demand)
-    refined: Demand = REFINED
-    refine_share: float = 0.25
-    half: bool = False
 
 
 @dataclass(frozen=True)
@@ -131,7 +108,7 @@ class _Job:
     ) -> None:
         self.classifier, self.images, self.settings, self.generator = classifier, images, settings, generator
         self.device = next(classifier.parameters()).device
-        self.held, self.training = _split(len(images), settings)
+        self.held, self.training = split(len(images), settings)
         self.per_epoch = math.ceil(len(self.training) / settings.batch_size)
         self.refine_steps = math.ceil(settings.refine_share * self.per_epoch)
         self.optimiser = self._adam()
@@ -178,7 +155,7 @@ class _Job:
             return None
         settings = self.settings
         number, place = divmod(self.position, self.per_epoch)
-        rate = settings.learning_rate * _rate(self.position, settings.epochs * self.per_epoch)
+        rate = settings.learning_rate * rate_at(self.position, settings.epochs * self.per_epoch)
         self._descend(settings.demand, self._batch(number, place), rate)
         if place + 1 < self.per_epoch:
             return None
@@ -200,7 +177,7 @@ class _Job:
         if place == 0:
             self.generator.load_state_dict(self.best)
             self.optimiser = self._adam()  # what it remembers belongs to another demand
-        rate = self.settings.learning_rate / 2 * _rate(place, self.refine_steps)
+        rate = self.settings.learning_rate / 2 * rate_at(place, self.refine_steps)
         self._descend(self.settings.refined, self._batch(self.settings.epochs, place), rate)
 
     def _batch(self, number: int, place: int) -> list[int]:
@@ -279,22 +256,6 @@ class _Job:
         refined = self._look(self.settings.refined)
         generator = self.generator.cpu().eval().requires_grad_(requires_grad=False)
         return Fitted(generator, tuple(self.epochs), self._best(), refined, len(self.images), len(self.held))
-
-
-def _split(count: int, settings: FitSettings) -> tuple[list[int], list[int]]:
-    """Images that are held out, and those that are trained on."""
-    order = [int(place) for place in np.random.default_rng([settings.seed, 0]).permutation(count)]
-    cut = max(1, round(settings.held_out * count))
-    return sorted(order[:cut]), sorted(order[cut:])
-
-
-def _rate(position: int, total: int) -> float:
-    """One cycle: up over the first tenth of the steps, then down along a cosine to a hundredth."""
-    rising = max(1, total // 10)
-    if position < rising:
-        return (position + 1) / rising
-    share = (position - rising) / max(1, total - rising)
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * share))
 
 
 def _copy(generator: MaskGenerator) -> dict[str, Tensor]:

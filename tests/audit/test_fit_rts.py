@@ -13,7 +13,8 @@ from skinaudit.classifier.classifier import load_classifier
 from skinaudit.images.decoder import DirectDecoder
 from skinaudit.interpreters.registry import build_interpreter
 from skinaudit.interpreters.rts_file import file_digest
-from skinaudit.interpreters.rts_fit import FitError, FitSettings
+from skinaudit.interpreters.rts_fit import FitError
+from skinaudit.interpreters.rts_schedule import FitSettings
 from tests.bundles import make_bundle
 from tests.small_folder import write_images
 

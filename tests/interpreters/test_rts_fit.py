@@ -11,8 +11,9 @@ from numpy.typing import NDArray
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.interpreters.rts_checkpoint import CheckpointRefused
 from skinaudit.interpreters.rts_demand import Demand
-from skinaudit.interpreters.rts_fit import Epoch, FitError, FitSettings, fit
+from skinaudit.interpreters.rts_fit import Epoch, FitError, fit
 from skinaudit.interpreters.rts_network import MaskGenerator
+from skinaudit.interpreters.rts_schedule import FitSettings
 from tests.bundles import make_bundle
 from tests.small_networks import images
 
