@@ -39,7 +39,7 @@ SubgroupOption = Annotated[
         "--subgroup",
         metavar="COLUMN",
         help="Column of the label file to count results by, such as sex or age; may be given again. Default: every "
-        "column of 2 to 12 values that does not look like an identifier; none: no subgroups.",
+        "column of 2 to 12 values named sex, age, site, skin type, device or the like; none: no subgroups.",
     ),
 ]
 InterpretersOption = Annotated[

@@ -1,6 +1,6 @@
 """Which further columns of a label file make subgroups, and what each image belongs to.
 
-A column may name a patient, so the rule leaves out whatever looks like an identifier; what it leaves out, it names.
+A column may name a patient, so only those of well-known names are taken unasked; what is left out is named.
 """
 
 from __future__ import annotations
@@ -22,20 +22,23 @@ _IMAGES_A_VALUE = 2
 
 #: What stands for nothing known.
 _UNSTATED = frozenset({"na", "n/a", "nan", "null", "unknown", "not stated", "?", "-"})
-#: Words in a column's name that say what it holds: who somebody is, where, or when.
-_IDENTIFYING = frozenset(
-    {"id", "ids", "uid", "uuid", "guid", "key", "hash", "mrn", "ssn", "accession", "name", "names", "surname"}
-    | {"birth", "birthday", "birthdate", "dob", "date", "time", "timestamp", "path", "file", "filename", "url"}
-    | {"email", "mail", "phone", "address", "street", "zip", "postcode"}
-    | {"comment", "comments", "note", "notes", "remark", "remarks"}
+#: Words of which the name of a column must consist to be taken unasked: what people audit by, and what tells nobody
+#: from anybody. A list of what may *not* be taken would miss the next hospital's word for a patient.
+_FAMILIAR = frozenset(
+    {"sex", "gender", "age", "ages", "approx", "approximate", "band", "bin", "group", "decade", "range", "years"}
+    | {"agegroup", "ageband", "agerange", "agebin", "agedecade"}
+    | {"site", "anatom", "anatomic", "anatomical", "anatomy", "body", "part", "region", "general", "challenge"}
+    | {"localization", "localisation", "location"}
+    | {"skin", "type", "tone", "colour", "color", "phototype", "skintype", "fitzpatrick", "ethnicity", "race"}
+    | {"device", "camera", "dermoscope", "dermatoscope", "manufacturer", "model", "modality", "magnification"}
+    | {"dermoscopic", "dermoscopy", "polarized", "polarised", "polarization", "polarisation"}
+    | {"hospital", "clinic", "centre", "center", "country", "dataset", "source", "cohort", "split"}
+    | {"dx", "diagnosis", "confirm", "confirmed", "confirmation", "histology", "melanocytic", "benign", "malignant"}
 )
-#: Last words of a column's name that say whom it tells apart.
-_PEOPLE = frozenset(
-    {"patient", "subject", "participant", "person", "case", "lesion", "image"}
-    | {"physician", "doctor", "nurse", "operator", "reader", "rater", "annotator", "referrer"}
-)
-#: Long numbers, dates and addresses of mail.
-_IDENTIFIER_VALUE = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|@")
+#: Words that may stand beside one of those, as in "patient age".
+_WHOSE = frozenset({"patient", "subject", "participant", "lesion", "image"})
+#: Long numbers, dates, addresses of mail, and names of people as DICOM writes them.
+_IDENTIFIER_VALUE = re.compile(r"\d{5}|\d{1,4}[-./]\d{1,2}[-./]\d{1,4}|[@^]")
 _YEARS = re.compile(r"0*(\d{1,3})(?:\.\d+)?\s*(?:y|yo|yrs?|years?)?", re.IGNORECASE)
 #: Ages from here on are one group: so few people are older that the decade would tell who they are.
 _OLDEST = 90
@@ -66,7 +69,8 @@ def choose_subgroups(file: LabelFile, asked: Sequence[str] | None) -> Subgroups:
     Args:
         file: the label file.
         asked: names of columns, in any case, each of which must be usable; none at all: no subgroups. None: every
-            column that has 2 to 12 values, each of two images on average, and does not look like an identifier.
+            column of a familiar name (sex, age, site, skin type, device, hospital and their like) that has 2 to 12
+            values, each of two images on average, none of which looks like an identifier.
 
     Raises:
         LabelsError: a column that was asked for is not there, or cannot be shown.
@@ -144,8 +148,8 @@ def _unfit(name: str, cells: Mapping[str, str], file: LabelFile) -> str | None:
 def _unasked(name: str, cells: Mapping[str, str]) -> str | None:
     """Why a column that nobody asked for makes no subgroups."""
     words, values = _words(name), set(cells.values())
-    if _IDENTIFYING & set(words) or (words and words[-1] in _PEOPLE):
-        return "its name is one of identifiers, dates or notes"
+    if not _FAMILIAR & set(words) or not set(words) <= _FAMILIAR | _WHOSE:
+        return "its name is not one of those that are taken unasked; --subgroup takes it, if it names nobody"
     if any(_IDENTIFIER_VALUE.search(value) for value in values):
         return "a value looks like an identifier or a date"
     if len(values) > MOST_VALUES:

@@ -48,20 +48,20 @@ def test_columns_of_few_values_are_taken_in_the_order_of_the_file() -> None:
         ("one", ["same"] * ROWS, "two values"),
         ("empty", [""] * ROWS, "two values"),
         ("code", [f"x{number}" for number in range(ROWS)], "every value is there once"),
-        ("grade", [f"g{number}" for number in range(13)] * 3, "more than 12 values"),
-        ("grade", [f"g{number}" for number in range(7)] + ["g0"] * 5, "hardly ever there twice"),
+        ("site", [f"g{number}" for number in range(13)] * 3, "more than 12 values"),
+        ("site", [f"g{number}" for number in range(7)] + ["g0"] * 5, "hardly ever there twice"),
         ("story", ["short"] * 6 + ["l" * 41] * 6, "longer than 40 characters"),
         ("story", ["a"] * 6 + ["b\x1b[31m"] * 6, "not printable"),
-        ("patient_id", ["p1", "p2"] * 6, "identifiers, dates or notes"),
-        ("lesion", ["p1", "p2"] * 6, "identifiers, dates or notes"),
-        ("patient", ["p1", "p2"] * 6, "identifiers, dates or notes"),
-        ("image_name", ["p1", "p2"] * 6, "identifiers, dates or notes"),
-        ("date_of_birth", ["x", "y"] * 6, "identifiers, dates or notes"),
-        ("study date", ["x", "y"] * 6, "identifiers, dates or notes"),
-        ("visit", ["2019-03-04", "2020-03-04"] * 6, "looks like an identifier or a date"),
-        ("visit", ["4.3.2019", "5.3.2019"] * 6, "looks like an identifier or a date"),
-        ("referral", ["81723645", "81723646"] * 6, "looks like an identifier or a date"),
-        ("contact", ["a@b.org", "c@d.org"] * 6, "looks like an identifier or a date"),
+        ("patient_id", ["p1", "p2"] * 6, "not one of those that are taken unasked"),
+        ("lesion", ["p1", "p2"] * 6, "not one of those that are taken unasked"),
+        ("patient", ["p1", "p2"] * 6, "not one of those that are taken unasked"),
+        ("image_name", ["p1", "p2"] * 6, "not one of those that are taken unasked"),
+        ("date_of_birth", ["x", "y"] * 6, "not one of those that are taken unasked"),
+        ("study date", ["x", "y"] * 6, "not one of those that are taken unasked"),
+        ("region", ["2019-03-04", "2020-03-04"] * 6, "looks like an identifier or a date"),
+        ("region", ["4.3.2019", "5.3.2019"] * 6, "looks like an identifier or a date"),
+        ("source", ["81723645", "81723646"] * 6, "looks like an identifier or a date"),
+        ("clinic", ["a@b.org", "c@d.org"] * 6, "looks like an identifier or a date"),
         ("none", ["x", "y"] * 6, "word for no subgroups"),
         ("n" * 41, ["x", "y"] * 6, "its name is longer"),
     ],
@@ -73,6 +73,53 @@ def test_what_may_identify_or_says_nothing_is_left_out_with_the_reason(name: str
     assert why in found.left_out[name]
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "patientid",
+        "patientname",
+        "patient nr.",
+        "clinician",
+        "dermatologist",
+        "pat",
+        "nachname",
+        "nom",
+        "studydate",
+        "patientname2",
+        "first_visit",
+        "initials",
+        "nhs_number",
+        "lesion_nr",
+        "site_id",
+        "age of patient jones",
+    ],
+)
+def test_a_column_of_any_other_name_waits_to_be_asked_for(name: str) -> None:
+    assert chosen(name, ["a", "b"] * 6).columns == ()
+    assert choose_subgroups(label_file(**{name: ["a", "b"] * 6}), [name]).columns == (name,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sex",
+        "age_approx",
+        "anatom_site_general_challenge",
+        "localization",
+        "fitzpatrick_skin_type",
+        "dx_type",
+        "device",
+        "hospital",
+        "age group",
+        "skintype",
+        "benign_malignant",
+    ],
+)
+def test_columns_that_people_audit_by_are_taken(name: str) -> None:
+    assert chosen(name, ["a", "b"] * 6).columns == (name,)
+    assert chosen(name, ["Okafor^Benedict", "Zwiebelhuber^Anna"] * 6).columns == ()
+
+
 def test_reasons_quote_no_value() -> None:
     found = choose_subgroups(label_file(story=["Anna Meyer " * 8] * 6 + ["x"] * 6, visit=["2019-03-04", "y"] * 6), None)
     assert "Anna" not in str(found.left_out)
@@ -80,7 +127,7 @@ def test_reasons_quote_no_value() -> None:
 
 
 def test_names_about_patients_that_are_no_identifiers_are_taken() -> None:
-    for name in ("sex", "patient_sex", "anatom_site_general", "dx_type", "fitzpatrick", "identity_free"):
+    for name in ("sex", "patient_sex", "anatom_site_general", "dx_type", "fitzpatrick"):
         assert chosen(name, ["a", "b", "c"] * 4).columns == (name,)
 
 
@@ -109,7 +156,7 @@ def test_no_raw_age_is_kept_whatever_the_number() -> None:
 
 
 def test_numbers_in_a_column_of_another_name_stay_as_they_are() -> None:
-    assert groups(chosen("stage", ["1", "2"] * 6), "stage") == ["1", "2"] * 6
+    assert groups(chosen("phototype", ["1", "2"] * 6), "phototype") == ["1", "2"] * 6
 
 
 @pytest.mark.parametrize("nothing", ["", "NA", "n/a", "NaN", "null", "Unknown", "not stated", "?", "-"])
