@@ -21,29 +21,15 @@ from skinaudit.audit.progress import Progress
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import RunHeader
 from skinaudit.audit.session import AuditRequest, Prepared, prepare
+from skinaudit.classifier.device_memory import is_out_of_memory
 from skinaudit.images.decoder import Decoder
 
 #: Kind of the event that says that a run goes on in smaller batches; its detail holds "from", "to" and "stage".
 HALVED = "batch shape halved"
 
-# How libraries below PyTorch say it, where PyTorch does not turn it into its own error.
-_PHRASES = (
-    "CUDA error: out of memory",
-    "CUDNN_STATUS_ALLOC_FAILED",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-    "DefaultCPUAllocator: can't allocate memory",
-)
-
 
 class DeviceTooSmall(DeviceUnavailable):
     """The device's memory does not hold even one image; the message says what to do."""
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Does an error say that the device has no memory left?"""
-    if isinstance(error, torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(phrase in str(error) for phrase in _PHRASES)
 
 
 def within_memory(size: int, work: Callable[[int], None], halved: Callable[[int, int], None]) -> int:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.classifier.device_memory import is_out_of_memory
 from skinaudit.classifier.finding import BATCH, REPEAT, TRAINING, Finding, finding
 from skinaudit.classifier.probe import AT_ONCE, PASS_ERRORS, Watch, largest_difference, logits_of
 
@@ -67,9 +68,9 @@ def observe(classifier: Classifier, images: Tensor, together: int = AT_ONCE) -> 
     try:
         with torch.no_grad():
             classifier(batch)
-    except torch.OutOfMemoryError:
-        raise
     except PASS_ERRORS as error:
+        if is_out_of_memory(error):
+            raise
         return _observe_alone(classifier, batch[:1], (str(error).splitlines() or [type(error).__name__])[0][:160])
     before = [buffer.clone() for buffer in classifier.buffers()]
     state = _random_state(batch.device)

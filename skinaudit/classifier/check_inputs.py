@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.classifier.device_memory import is_out_of_memory
 from skinaudit.classifier.finding import NORMALISATION, ORIENTATION, Finding, finding
 from skinaudit.classifier.probe import AT_ONCE, PASS_ERRORS, intensity_replaced, logits_of
 from skinaudit.metrics.intervals import mcnemar
@@ -246,9 +247,9 @@ def _first_norm(classifier: Classifier, images: Tensor) -> _Reached | None:
                 classifier(images)
     except _Reached as reached:
         return reached
-    except torch.OutOfMemoryError:
-        raise
-    except PASS_ERRORS:
+    except PASS_ERRORS as error:
+        if is_out_of_memory(error):
+            raise
         return None
     finally:
         for handle in handles:

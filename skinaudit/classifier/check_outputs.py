@@ -10,8 +10,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.classifier.device_memory import is_out_of_memory
 from skinaudit.classifier.finding import ACCURACY, CLASSES, GRADIENTS, OUTPUTS, Finding, Level, finding
 from skinaudit.classifier.probe import AT_ONCE, Watch
+from skinaudit.classifier.refusal import ModelRefused
 from skinaudit.metrics.intervals import wilson
 
 #: Fewest labelled images for a word on the declared accuracy, and how far below it the measured one must lie.
@@ -42,8 +44,11 @@ def outputs_finding(classifier: Classifier, images: Tensor, outputs: Tensor) -> 
         "flattened, gradients are small, and the attack is weaker than it could be. Success rates are too low."
     )
     remove = "The tool audits the outputs as they are. Let the network return its logits and audit again."
-    if low >= -_SUM and bool(((sums - 1).abs() <= _SUM).all()):
-        seen = f"Every row of outputs sums to 1 ({float(sums.min()):.4f} to {float(sums.max()):.4f}), none is negative"
+    whole = float(sums.median())
+    if low >= -_SUM and whole > _SUM and bool(((sums / whole - 1).abs() <= _SUM).all()):
+        share = "1" if abs(whole - 1) <= _SUM else f"{whole:.4g}"
+        extent = f"{float(sums.min()):.4f} to {float(sums.max()):.4f}"
+        seen = f"Every row of outputs sums to {share} ({extent}), none is negative"
         return finding("alarm", OUTPUTS, f"{seen}: a softmax stands inside the network.", squashed, remove)
     if high <= _SUM and bool((outputs.exp().sum(1) - 1).abs().max() <= _SUM):
         seen = "The exponentials of every row of outputs sum to 1: these are logarithms of probabilities."
@@ -158,9 +163,9 @@ def gradients_finding(classifier: Classifier, images: Tensor, outputs: Tensor, a
         return _unusable(f"{n - whole} of {n} images give NaN or infinite outputs.")
     try:
         parts = [_slopes(classifier, part) for part in images.split(at_once)]
-    except torch.OutOfMemoryError:
-        raise
-    except RuntimeError as error:
+    except (RuntimeError, ModelRefused) as error:
+        if is_out_of_memory(error):
+            raise
         return _unusable(f"No gradient reaches the pixels: {str(error).splitlines()[0][:160]}.")
     names = ("entropy", "margin", "step", "entropy_step")
     slopes = _Slopes(*(torch.cat([getattr(part, name) for part in parts]) for name in names))

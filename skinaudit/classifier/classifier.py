@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from skinaudit.classifier.bundle import METADATA
 from skinaudit.classifier.description import Description
+from skinaudit.classifier.model_code import code_of_a_model
 from skinaudit.classifier.opening import open_model
 from skinaudit.classifier.preprocess import Preprocess
 from skinaudit.classifier.refusal import ModelRefused
@@ -97,9 +98,12 @@ class Classifier(nn.Module):
             Logits (N,K) float32.
 
         Raises:
-            ModelRefused: The network gives no logits.
+            ModelRefused: The network gives no logits, or it is trusted code and fails; lack of memory passes as it is.
         """
-        return _logits(self.network(self.intensity(x))).to(torch.float32)
+        if self.description.code is None:
+            return _logits(self.network(self.intensity(x))).to(torch.float32)
+        with code_of_a_model(self.description.name):
+            return _logits(self.network(self.intensity(x))).to(torch.float32)
 
     def train(self, mode: bool = True) -> Self:
         """Stay in evaluation mode whatever is asked: the object under audit must not change during it."""

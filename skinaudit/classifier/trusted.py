@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from skinaudit.classifier.code_archive import CodeArchive
 from skinaudit.classifier.compiled import ExportedNetwork, ScriptedNetwork
 from skinaudit.classifier.description import Description, TrustedCode
+from skinaudit.classifier.model_code import code_of_a_model
 from skinaudit.classifier.plain import describe, fit_plain, stated_classes
 from skinaudit.classifier.refusal import ModelRefused
 from skinaudit.classifier.source import ModelSource
@@ -45,7 +46,7 @@ def open_archive(source: ModelSource, path: Path, kind: CodeArchive) -> tuple[De
     stated_classes(source)
     stated = stated_preprocess(source)
     code = TrustedCode(f"{kind} {path.name}", _sha256(path))
-    with _failures_named(source):
+    with code_of_a_model(source.name):
         network: nn.Module
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch says that TorchScript is old; the user knows what they have
@@ -60,8 +61,8 @@ def open_archive(source: ModelSource, path: Path, kind: CodeArchive) -> tuple[De
 def open_factory(source: ModelSource) -> tuple[Description, nn.Module]:
     """Import a Python function from the current directory or the module path, and let it build the network.
 
-    A function with a parameter is given the path of the weights (None without --weights). Weights for a function
-    without one are read as data and fitted strictly to the network that it gives.
+    A function with a parameter that must be given, or is called ``weights``, is given the path of the weights (None
+    without --weights). Weights for any other function are read as data and fitted strictly to the network it gives.
 
     Raises:
         ModelRefused: The user did not say that the code is trusted, something else was not said, or the code fails.
@@ -75,10 +76,10 @@ def open_factory(source: ModelSource) -> tuple[Description, nn.Module]:
         raise ModelRefused(f"{source.name}: builds its network itself; leave out --network.")
     classes = stated_classes(source)
     stated = stated_preprocess(source)
-    with _failures_named(source), _current_directory_importable():
+    with code_of_a_model(source.name), _current_directory_importable():
         function, file = _find(source.name)
         code = TrustedCode(f"Python function {source.name}", _sha256(file))
-        takes_path = bool(inspect.signature(function).parameters)
+        takes_path = _takes_path(function)
         network = function(source.weights) if takes_path else function()
         if not isinstance(network, nn.Module):
             raise ModelRefused(f"gave a {type(network).__name__}, not a torch.nn.Module.")
@@ -89,6 +90,14 @@ def open_factory(source: ModelSource) -> tuple[Description, nn.Module]:
     elif source.weights_key is not None or source.weights_prefix is not None:
         raise ModelRefused(f"{source.name}: reads its weights itself; leave out --weights-key and --weights-prefix.")
     return describe(source, "Python function", type(network).__name__, stated, code, ignored), network
+
+
+def _takes_path(function: Callable[..., object]) -> bool:
+    """Does a function ask for the weights? Other defaults of its own, such as ``pretrained=False``, stay."""
+    first = next(iter(inspect.signature(function).parameters.values()), None)
+    if first is None or first.kind in (first.VAR_POSITIONAL, first.VAR_KEYWORD, first.KEYWORD_ONLY):
+        return False
+    return first.default is first.empty or first.name == "weights"
 
 
 def _find(name: str) -> tuple[Callable[..., object], Path]:
@@ -113,18 +122,6 @@ def _current_directory_importable() -> Iterator[None]:
     finally:
         if here in sys.path:
             sys.path.remove(here)
-
-
-@contextmanager
-def _failures_named(source: ModelSource) -> Iterator[None]:
-    """Whatever the model's code raises becomes one line that names the model."""
-    try:
-        yield
-    except ModelRefused as error:
-        raise ModelRefused(f"{source.name}: {str(error).removeprefix(f'{source.name}: ')}") from error
-    except (Exception, SystemExit) as error:  # the code of a model may raise anything, and scripts end themselves
-        first = (str(error).strip().splitlines() or [""])[0]
-        raise ModelRefused(f"{source.name}: its code failed: {type(error).__name__}: {first[:300]}") from error
 
 
 def _check_tensors(network: nn.Module, source: ModelSource) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 
 from skinaudit.classifier.bundle_configs import NOT_STATED, inference, metadata, model_card
 from skinaudit.classifier.classifier import Classifier, load_classifier
@@ -79,7 +79,8 @@ def _write(plain: PlainModel, folder: Path, text: BundleText) -> None:
     _write_json(folder / "configs" / "inference.json", inference(plain))
     # A copy of each: safetensors refuses tensors that share memory.
     state = {key: value.detach().clone().contiguous() for key, value in plain.network.state_dict().items()}
-    save_file(state, folder / "models" / "model.safetensors", metadata={"format": "pt"})
+    # Written here, because safetensors makes files that nobody else can read.
+    (folder / "models" / "model.safetensors").write_bytes(save(state, metadata={"format": "pt"}))
     licence = _LICENCE_MISSING if text.licence is None else f"{text.licence}\n"
     (folder / "LICENSE").write_text(licence, encoding="utf-8")
     (folder / "docs" / "README.md").write_text(model_card(plain, name), encoding="utf-8")

@@ -18,6 +18,11 @@ from skinaudit.cli.exit_codes import ExitCode
 
 #: Set to 1, this environment variable shows where an internal error happened.
 TRACEBACK = "SKINAUDIT_TRACEBACK"
+#: An audit goes on in smaller batches by itself; this is for the commands that begin anew in no time.
+_NO_MEMORY = (
+    "the device's memory does not hold a batch of images; free memory on it, take a smaller --batch-size where the "
+    "command has one, or --device cpu"
+)
 
 
 class CommandFailed(Exception):
@@ -50,6 +55,8 @@ def one_line_errors(*, as_json: bool = False) -> Iterator[None]:
         raise _said("stopped; nothing was changed", ExitCode.INTERRUPTED, as_json=as_json) from None
     except Exception as error:
         code = _code(error)
+        if code is None and _no_memory(error):
+            raise _said(_NO_MEMORY, ExitCode.USAGE, as_json=as_json) from error
         if code is None:
             raise _bug(error, as_json=as_json) from error
         raise _said(str(error), code, as_json=as_json) from error
@@ -120,6 +127,12 @@ def _bug(error: Exception, *, as_json: bool) -> typer.Exit:
     what = f"{type(error).__name__}: {error}".rstrip(": ")
     advice = f"This is a bug of skinaudit; {TRACEBACK}=1 shows where it happened, please report it."
     return _said(f"internal error: {what}. {advice}", ExitCode.BUG, as_json=as_json)
+
+
+def _no_memory(error: Exception) -> bool:
+    from skinaudit.classifier.device_memory import is_out_of_memory
+
+    return is_out_of_memory(error)
 
 
 def _code(error: Exception) -> ExitCode | None:

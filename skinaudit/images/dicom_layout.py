@@ -70,8 +70,10 @@ def layout_of(attributes: Attributes, codec: Codec, reading: Reading) -> Layout:
     Raises:
         ImageRefused: the reason names the attribute that decided and what is supported, never what the file says.
     """
-    if attributes.texts.get("BurnedInAnnotation", "").upper() == "YES" and not reading.burned_in:
-        raise ImageRefused("DICOM: BurnedInAnnotation is YES, so the pixels may identify a patient")
+    burned_in = attributes.texts.get("BurnedInAnnotation", "").strip(" \0\r\n\t").upper()
+    if burned_in not in ("", "NO") and not reading.burned_in:
+        what = "YES" if burned_in == "YES" else "neither YES nor NO"
+        raise ImageRefused(f"DICOM: BurnedInAnnotation is {what}, so the pixels may identify a patient")
     samples, interpretation = _interpretation(attributes, codec)
     rows, columns = attributes.number("Rows"), attributes.number("Columns")
     check_size(columns, rows, reading.max_pixels)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,10 @@ from skinaudit.images.refusal import ImageRefused, check_size
 
 #: Most scans of a JPEG. Progressive files have about ten; each one makes a decoder visit every pixel again.
 _MAX_SCANS = 200
-_SCAN = b"\xff\xda"
+_SCAN, _END = 0xDA, 0xD9
+_MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+#: TEM and a second SOI.
+_WITHOUT_LENGTH = frozenset({0x01, 0xD8})
 _CHUNK = 2**20
 
 _UNCOMPRESSED_BMP = {0, 3}  # BI_RGB and BI_BITFIELDS
@@ -70,8 +74,18 @@ def open_checked(stream: BinaryIO, kind: str, max_pixels: int) -> ImageFile.Imag
 
 
 def upright_pixels(image: Image.Image) -> NDArray[np.uint8]:
-    """(H, W, 3) uint8 of a picture in any mode that `as_rgb` takes, turned as its EXIF orientation says."""
-    return np.array(as_rgb(ImageOps.exif_transpose(image)), dtype=np.uint8)
+    """(H, W, 3) uint8 of a picture in any mode that `as_rgb` takes, turned as its EXIF orientation says.
+
+    An orientation that cannot be read is none: a broken note does not make sound pixels unusable.
+    """
+    image.load()
+    try:
+        turned = ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001  # Pillow's readers of EXIF raise whatever they stumble over
+        turned = image
+    return np.array(as_rgb(turned), dtype=np.uint8)
 
 
 def read_jpeg(stream: BinaryIO, max_pixels: int) -> NDArray[np.uint8]:
@@ -122,13 +136,36 @@ def read_webp(stream: BinaryIO, max_pixels: int) -> NDArray[np.uint8]:
 
 
 def _check_scans(stream: BinaryIO) -> None:
-    """Count the marks that start a scan. Inside the coded data FF is always followed by 00 or a restart mark."""
-    scans, last = 0, b""
+    """Count the scans up to the end of the picture; what stands in a segment, or behind the end, is no scan.
+
+    Markers are looked for as decoders do: anything between two segments is skipped, coded data as well, where FF is
+    always followed by 00 or a restart mark.
+    """
+    scans, place = 0, 2
+    while (found := _next_marker(stream, place)) is not None:
+        marker, place = found
+        if marker == _END:
+            return
+        if marker in _WITHOUT_LENGTH:
+            continue
+        stream.seek(place)
+        place += max(2, int.from_bytes(stream.read(2), "big"))
+        scans += marker == _SCAN
+        if scans > _MAX_SCANS:
+            raise ImageRefused(f"JPEG: more than {_MAX_SCANS} scans")
+
+
+def _next_marker(stream: BinaryIO, place: int) -> tuple[int, int] | None:
+    """Code of the next marker from a place on, and the place behind it; None where there is none."""
+    stream.seek(place)
+    before = b""
     while piece := stream.read(_CHUNK):
-        scans += piece.count(_SCAN) + (last + piece[:1] == _SCAN)
-        last = piece[-1:]
-    if scans > _MAX_SCANS:
-        raise ImageRefused(f"JPEG: more than {_MAX_SCANS} scans")
+        text = before + piece
+        if found := _MARKER.search(text):
+            return text[found.end() - 1], place - len(before) + found.end()
+        place += len(piece)
+        before = text[-1:] if text[-1:] == b"\xff" else b""
+    return None
 
 
 def _webp_size(head: bytes) -> tuple[int, int]:

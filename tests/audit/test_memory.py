@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from torch.nn.modules.module import register_module_forward_pre_hook
 
 from skinaudit.audit.engines.local import run_audit
-from skinaudit.audit.memory import HALVED, DeviceTooSmall, is_out_of_memory, prepare_within_memory, within_memory
+from skinaudit.audit.memory import HALVED, DeviceTooSmall, prepare_within_memory, within_memory
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import Record
 from skinaudit.audit.session import AuditRequest, Prepared, prepare
 from skinaudit.classifier.classifier import Classifier
+from skinaudit.classifier.device_memory import is_out_of_memory
 from skinaudit.config import Budget
 from tests.audit.tiny_audit import DIRECT, Listener, request
 from tests.bundles import make_bundle, tiny_densenet

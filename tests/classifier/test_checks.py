@@ -61,6 +61,7 @@ def test_a_healthy_network_raises_no_alarm_and_every_check_speaks(labels: bool) 
         (faulty.BatchNormWithoutStatistics, "training-mode", {"batch-dependence"}),
         (faulty.TrainsItself, "training-mode", {"batch-dependence"}),
         (lambda: faulty.Wrapped(nn.Softmax(1)), "outputs", set()),
+        (lambda: faulty.Wrapped(nn.Sequential(nn.Softmax(1), faulty.Scaled(100))), "outputs", {"gradients"}),
         (lambda: faulty.Wrapped(nn.Sigmoid()), "outputs", set()),
         (faulty.Rounded, "gradients", set()),
         (faulty.Detached, "gradients", set()),

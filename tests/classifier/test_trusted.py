@@ -9,6 +9,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from skinaudit.classifier.checks import check_model
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.refusal import ModelRefused
 from skinaudit.classifier.source import ModelSource
@@ -32,6 +33,32 @@ def make_with(weights):
     if weights is not None:
         network.load_state_dict(load_file(weights))
     return network
+
+def of_own_taste(pretrained=True):
+    assert pretrained is True
+    return make()
+
+def optional(weights=None):
+    return make_with(weights)
+
+def moody(fail=KeyError):
+    from torch import nn
+
+    class Moody(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.inner = make()
+
+        def forward(self, x):
+            print("chatter")
+            if len(x) > 1:
+                raise fail(len(x))
+            return self.inner(x)
+
+    return Moody()
+
+def small_memory():
+    return moody(lambda size: RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"))
 
 def fails():
     raise KeyError("no network\\ntoday")
@@ -160,6 +187,32 @@ def test_a_factory_with_a_parameter_reads_its_weights_itself(zoo: Path, weights:
     given = load_classifier(trusted(factory=f"{zoo.stem}:make_with", weights=weights))
     assert torch.equal(logits(given), logits(load_classifier(plain_source(weights))))
     assert load_classifier(trusted(factory=f"{zoo.stem}:make_with")).digest != given.digest
+
+
+def test_only_a_parameter_that_must_be_given_or_is_called_weights_gets_the_path(zoo: Path, weights: Path) -> None:
+    expected = load_classifier(plain_source(weights)).tensor_digest
+    for name in ("of_own_taste", "optional"):
+        assert load_classifier(trusted(factory=f"{zoo.stem}:{name}", weights=weights)).tensor_digest == expected
+
+
+def test_whatever_the_network_raises_later_is_one_line_and_what_it_prints_is_no_output(
+    zoo: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    classifier = load_classifier(trusted(factory=f"{zoo.stem}:moody"))
+    with pytest.raises(ModelRefused, match=rf"{zoo.stem}:moody: its code failed: KeyError: 2"):
+        classifier(torch.zeros(2, 3, 32, 32))
+    printed = capsys.readouterr()
+    assert "chatter" in printed.err
+    assert printed.out == ""
+
+
+def test_a_network_that_takes_one_image_only_and_one_that_has_no_memory_are_told_apart(zoo: Path) -> None:
+    images = torch.rand(4, 3, 32, 32, generator=torch.Generator().manual_seed(0))
+    (found,) = [one for one in check_model(load_classifier(trusted(factory=f"{zoo.stem}:moody")), images)
+                if one.check == "batch-dependence"]  # fmt: skip
+    assert "takes one image only" in found.evidence
+    with pytest.raises(RuntimeError, match="ALLOC_FAILED"):
+        check_model(load_classifier(trusted(factory=f"{zoo.stem}:small_memory")), images)
 
 
 def test_other_code_is_another_model(zoo: Path, weights: Path) -> None:

@@ -45,6 +45,9 @@ def test_a_sound_header_gives_its_layout() -> None:
     [
         ("BurnedInAnnotation", "YES"),
         ("BurnedInAnnotation", "yes"),
+        ("BurnedInAnnotation", "TRUE"),
+        ("BurnedInAnnotation", "NO\\YES"),
+        ("BurnedInAnnotation", "YES\n"),
         ("SamplesPerPixel", 1),
         ("SamplesPerPixel", 4),
         ("PhotometricInterpretation", "YBR_PARTIAL_422"),

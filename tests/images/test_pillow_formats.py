@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
+from PIL.PngImagePlugin import PngInfo
 
 from tests.images.decoding import ORIENTATIONS, Pixels, composed, pixels_of, refusal
 
@@ -104,13 +105,25 @@ def test_a_jpeg_of_very_many_scans_is_refused(tmp_path: Path, smooth: Pixels) ->
 
 
 def test_a_scan_mark_is_counted_where_two_pieces_of_the_file_meet(tmp_path: Path) -> None:
-    marks = bytearray(3 * 2**20)
-    marks[:3] = b"\xff\xd8\xff"
-    for at in (2**20 - 1, 2 * 2**20 - 1, *range(4, 4 + 2 * 199, 2)):
-        marks[at : at + 2] = b"\xff\xda"
-    assert "scans" in refusal(tmp_path / "slow.jpg", bytes(marks)).reason
-    marks[2**20] = 0
-    assert "scans" not in refusal(tmp_path / "fast.jpg", bytes(marks)).reason
+    scan = b"\xff\xda\x00\x02"
+    close = b"\xff\xd8" + scan * 199
+    apart = bytes(2**20 - 1)  # the mark's first byte ends a piece, its second one begins the next
+    assert "scans" in refusal(tmp_path / "slow.jpg", close + apart + scan + apart + scan).reason
+    assert "scans" not in refusal(tmp_path / "fast.jpg", close + apart + scan).reason
+
+
+def test_what_looks_like_scans_in_a_profile_or_behind_the_picture_is_none(tmp_path: Path, smooth: Pixels) -> None:
+    data = _saved(Image.fromarray(smooth), "JPEG", icc_profile=b"\xff\xda" * 300)
+    expected = pixels_of(tmp_path / "plain.jpg", _saved(Image.fromarray(smooth), "JPEG"))
+    np.testing.assert_array_equal(pixels_of(tmp_path / "motion.jpg", data + b"\xff\xda\x00\x02" * 300), expected)
+
+
+def test_an_orientation_that_cannot_be_read_is_none(tmp_path: Path, smooth: Pixels) -> None:
+    note = PngInfo()
+    note.add_text("Raw profile type exif", "\nexif\n      20\nno hexadecimal numbers", zip=True)
+    np.testing.assert_array_equal(
+        pixels_of(tmp_path / "note.png", _saved(Image.fromarray(smooth), "PNG", pnginfo=note)), smooth
+    )
 
 
 def test_12_bit_jpeg_is_told_from_the_header(tmp_path: Path, smooth: Pixels) -> None:
