@@ -45,6 +45,16 @@ def network_line(target: str, arguments: Mapping[str, Value]) -> str:
     return f"{target}({', '.join(f'{key}={value}' for key, value in arguments.items())})"
 
 
+def network_name(line: str) -> str:
+    """The short name of a network's line.
+
+    >>> network_name("timm.create_model(model_name=resnet50, num_classes=7)"), network_name("monai.DenseNet121(a=1)")
+    ('timm resnet50', 'monai.DenseNet121')
+    """
+    named = re.match(r"timm\.create_model\(.*?model_name=([\w.-]+)", line)
+    return f"timm {named[1]}" if named else line.partition("(")[0]
+
+
 def _monai_defaults(name: str, classes: int, size: tuple[int, int] | None) -> dict[str, Value]:
     """MONAI's families call the same things by different names."""
     family = name.lower()

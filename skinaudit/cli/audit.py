@@ -182,6 +182,7 @@ def _check_lines(header: RunHeader) -> list[str]:
 def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:
     """What is audited, what is left out and why, and what it will cost."""
     from skinaudit.audit.engines.local import status_of
+    from skinaudit.classifier.network_text import network_name
     from skinaudit.report.change import allowed, place
 
     header = prepared.header
@@ -193,7 +194,7 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
     rows = [
         (
             "Model",
-            f"{model.name} (version {model.version}), {model.network.partition('(')[0]}, {model.tensor_digest[:12]}",
+            f"{model.name} (version {model.version}), {network_name(model.network)}, {model.tensor_digest[:12]}",
         ),
         *(("", line) for line in options.model_notes(model)),
         ("Classes", ", ".join(f"{name}*" if name in model.malignant else name for name in model.classes)),
