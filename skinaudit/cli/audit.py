@@ -148,13 +148,11 @@ def _run(request: AuditRequest, folder: Path, console: Console, again: str) -> R
     from skinaudit.audit.engines.local import run_audit
     from skinaudit.audit.memory import prepare_within_memory
     from skinaudit.audit.outlook import outlook
-    from skinaudit.images.reading import Reading
-    from skinaudit.images.workers import DecoderPool
     from skinaudit.report.render import render
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # a batch system's way to press Ctrl-C
     try:
-        with DecoderPool(Reading(frame=request.config.frame, burned_in=request.config.burned_in)) as decoder:
+        with options.open_decoder(request.config.frame, request.config.burned_in) as decoder:
             with console.progress() as listener:
                 prepared = prepare_within_memory(request, folder, decoder, listener)
             ahead = outlook(prepared, folder)

@@ -58,17 +58,12 @@ def calibrate(
         names = options.read_interpreters(interpreters)
         from skinaudit.audit.calibrate import CalibrationRequest, store
         from skinaudit.audit.calibrate import calibrate as measure
-        from skinaudit.images.folder import read_labels
         from skinaudit.images.identity import load_key
-        from skinaudit.images.reading import Reading
-        from skinaudit.images.workers import DecoderPool
 
         classifier, place = options.load_model(model, device, threads, console)
-        named = options.labels_for(images, labels, console)
-        truth = read_labels(named, classifier.classes) if named else {}
+        truth = options.read_truth(images, labels, classifier.classes, console)
         request = CalibrationRequest(images, truth, names, batch_size, seed, load_key(id_key))
-        reading = Reading(frame=frame, burned_in=allow_burned_in)
-        with DecoderPool(reading) as decoder, console.progress() as listener:
+        with options.open_decoder(frame, allow_burned_in) as decoder, console.progress() as listener:
             thresholds = measure(
                 classifier,
                 request,

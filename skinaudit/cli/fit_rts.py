@@ -78,23 +78,18 @@ def fit_rts(
     with one_line_errors(as_json=as_json):
         from skinaudit.audit.fit_rts import FitRequest, place_of, store
         from skinaudit.audit.fit_rts import fit_rts as run
-        from skinaudit.images.folder import read_labels
         from skinaudit.images.identity import load_key
-        from skinaudit.images.reading import Reading
-        from skinaudit.images.workers import DecoderPool
         from skinaudit.interpreters.rts_schedule import FitSettings
 
         classifier, _ = options.load_model(model, device, threads, console)
-        named = options.labels_for(images, labels, console)
-        truth = read_labels(named, classifier.classes) if named else {}
+        truth = options.read_truth(images, labels, classifier.classes, console)
         target = out or place_of(classifier)
         state = checkpoint or target.with_suffix(".unfinished")
         settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, half=half)
         request = FitRequest(images, truth, most, settings, state, load_key(id_key))
         if state.exists():
             console.note(f"Going on from {state}")
-        reading = Reading(frame=frame, burned_in=allow_burned_in)
-        with DecoderPool(reading) as decoder, console.progress() as listener:
+        with options.open_decoder(frame, allow_burned_in) as decoder, console.progress() as listener:
             fitted = run(
                 classifier,
                 request,

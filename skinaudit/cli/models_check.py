@@ -57,15 +57,10 @@ def check_model(
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
         from skinaudit.audit.checking import check_folder
-        from skinaudit.images.folder import read_labels
-        from skinaudit.images.reading import Reading
-        from skinaudit.images.workers import DecoderPool
 
         classifier, place = options.load_model(model, device, threads, console)
-        named = options.labels_for(images, labels, console)
-        truth = read_labels(named, classifier.classes) if named else {}
-        reading = Reading(frame=frame, burned_in=allow_burned_in)
-        with DecoderPool(reading) as decoder, console.progress() as listener:
+        truth = options.read_truth(images, labels, classifier.classes, console)
+        with options.open_decoder(frame, allow_burned_in) as decoder, console.progress() as listener:
             found = check_folder(
                 classifier, images, truth, decoder, device=place, advance=listener.counter("Measuring the accuracy")
             )

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from skinaudit.audit.records import ModelCard
     from skinaudit.classifier.classifier import Classifier, ModelFacts
+    from skinaudit.images.workers import DecoderPool
 
 ImagesArgument = Annotated[
     Path,
@@ -181,6 +182,26 @@ def labels_for(images: Path, labels: Path | None, console: Console) -> Path | No
     else:
         console.note(f"Labels: {found}")
     return found
+
+
+def read_truth(images: Path, labels: Path | None, classes: Sequence[str], console: Console) -> dict[str, str]:
+    """Label of each file stem, from the label file that was named or lies in the folder; empty where there is none.
+
+    Raises:
+        LabelsError: the file cannot be read, or names other classes.
+    """
+    from skinaudit.images.folder import read_labels
+
+    named = labels_for(images, labels, console)
+    return read_labels(named, classes) if named else {}
+
+
+def open_decoder(frame: int | None, burned_in: bool) -> DecoderPool:
+    """The processes that decode files, told which frame and whether burned-in text is allowed; for a ``with``."""
+    from skinaudit.images.reading import Reading
+    from skinaudit.images.workers import DecoderPool
+
+    return DecoderPool(Reading(frame=frame, burned_in=burned_in))
 
 
 def thread_count(threads: int | None) -> int:

@@ -14,7 +14,7 @@ from skinaudit.interpreters.grad_cam import GradCam
 from skinaudit.interpreters.grad_cam_plus_plus import GradCamPlusPlus
 from skinaudit.interpreters.layer_cam import LayerCam
 from tests.interpreters.networks import AFFINE_HEADS, EVERYTHING, network_named
-from tests.small_networks import seeded, small_network
+from tests.small_networks import Bypass, seeded, small_network
 
 CLASSES = torch.tensor([2, 3])
 VARIED = ("torchvision densenet", "torchvision vgg11", "torchvision mobilenet_v3_small", "timm vit", "torchvision swin")
@@ -154,16 +154,5 @@ def test_a_network_without_anything_spatial_is_refused_with_advice(kind: type[Ac
 
 
 def test_logits_that_do_not_use_the_last_features_are_refused() -> None:
-    class Bypass(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.unused, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            features = self.first(x)
-            self.unused(features)
-            logits: Tensor = self.head(features.mean((2, 3)))
-            return logits
-
     with pytest.raises(InterpreterUnavailable, match="do not depend"):
         GradCam.for_network(seeded(Bypass), batch(16)[:1])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from skinaudit.interpreters.base import InterpreterUnavailable, min_max
 from skinaudit.interpreters.cam import Cam
 from tests.interpreters.networks import AFFINE_HEADS, CONVOLUTIONAL, OTHER_HEADS, TOKENS, network_named
-from tests.small_networks import seeded, small_network
+from tests.small_networks import Bypass, seeded, small_network
 
 CLASSES = torch.tensor([2, 3])
 
@@ -89,17 +89,6 @@ def test_a_network_of_tokens_is_refused_with_advice(name: str) -> None:
 
 
 def test_logits_that_do_not_use_the_last_features_are_refused() -> None:
-    class Bypass(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.first, self.unused, self.head = nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), nn.Linear(4, 3)
-
-        def forward(self, x: Tensor) -> Tensor:
-            features = self.first(x)
-            self.unused(features)
-            logits: Tensor = self.head(features.mean((2, 3)))
-            return logits
-
     with pytest.raises(InterpreterUnavailable, match="do not depend"):
         Cam.for_network(seeded(Bypass), batch(16)[:1])
 
