@@ -5,7 +5,8 @@
         [--write docs/benchmarks.md]
 
 Each photograph (class-balanced, correctly classified) is attacked within each radius; every search goes on from the
-picture of the smaller one, as ``skinaudit audit --sweep`` does. The same command goes on where it was stopped.
+picture of the smaller one, as in ``skinaudit audit --sweep`` (where epsilon itself begins anew). The same command goes
+on where it was stopped.
 """
 
 from __future__ import annotations

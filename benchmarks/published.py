@@ -249,7 +249,7 @@ def judged(
         kept=kept,
         joint=kept and view.predicted == target,
         linf_levels=linf_levels(before, after),
-        steps=MASK_SETTINGS.steps if name == "mask" else SETTINGS[name].steps,
+        steps=SETTINGS[name].steps if name in SETTINGS else MASK_SETTINGS.steps,
         stop="steps used up",
         seconds=seconds,
         unit=statistics.median(units),
@@ -274,7 +274,7 @@ def main() -> None:
     parser.add_argument("--model", type=Path, required=True, help="bundle folder with drift thresholds")
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
-    parser.add_argument("--interpreter", choices=(*sorted(SETTINGS), "mask"), required=True)
+    parser.add_argument("--interpreter", choices=(*sorted(SETTINGS), "mask", "mask-fast"), required=True)
     parser.add_argument("--ids", type=Path, required=True, help="file that names the images, one a line")
     parser.add_argument("--work", type=Path, required=True, help="folder for states and results")
     parser.add_argument("--first", type=int, help="only so many of them")

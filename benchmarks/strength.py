@@ -168,7 +168,7 @@ def main() -> None:
     check_settings(arguments.work, settings_of(bench, "strength"))
     chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
     write_ids(IDS / f"{arguments.table}.txt", chosen, bench.classifier.digest)
-    paired = {name: getattr(arguments, f"published_{name}", 0) for name in names}
+    paired = {name: getattr(arguments, f"published_{name.removesuffix('-fast')}", 0) for name in names}
     book = CaseBook(arguments.work)
     run_ours(bench, chosen, list(paired.values()), book)
     cases = book.cases()

@@ -51,6 +51,8 @@ class MaskObjective:
     gone: float = 0.02
     class_weight: float = 3.0
     solve_every: int = 10
+    #: λ must not grow beyond what counts, or it would take long to come down when the class is lost.
+    most_weight: float = 1.0
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:
@@ -72,7 +74,7 @@ class MaskObjective:
             return Evaluation(gradient, class_loss, none, far, far * 0, logits, (steps + 1, joint, *rest))
         rest = self._spread(x, goal.target_class, rest, active & (joint == 0))
         map_gradient, gap, followed = self._gap(x, goal, joint, rest)
-        factor = torch.where(active, weight.clamp(max=1), 0.0).view(-1, 1, 1, 1)
+        factor = torch.where(active, weight.clamp(max=self.most_weight), 0.0).view(-1, 1, 1, 1)
         # A row in its warm start keeps its trackers as they are and must not feel a gradient that overflowed.
         gradient = gradient + torch.where(factor > 0, factor * map_gradient, 0.0)
         followed = [torch.where(_like(active, new), new, old) for new, old in zip(followed, rest, strict=True)]

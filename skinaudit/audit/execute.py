@@ -6,11 +6,13 @@ Knows nothing of where results are kept or which engine asks for them.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from skinaudit.attacks.joint import joint_objective
 from skinaudit.attacks.loop import Loop
 from skinaudit.attacks.loop_settings import LoopSettings
+from skinaudit.attacks.mask_objective import MaskObjective
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.tasks import MapGoal, Outcome, Task
 from skinaudit.audit.control_unit import control_unit
@@ -63,10 +65,15 @@ def _loop(bench: Workbench, stage: Stage) -> Loop:
         early_stop=budget.early_stop,
         flow_limit=bench.config.threat.flow_limit if bench.config.threat.norm is Norm.FLOW else None,
     )
-    return Loop(
+    objective = (
         joint_objective(bench.classifier, several)
         if several
-        else objective_for(stage.attack, bench.classifier, interpreter),
+        else objective_for(stage.attack, bench.classifier, interpreter)
+    )
+    if isinstance(objective, MaskObjective):
+        settings = replace(settings, most_weight=objective.most_weight)
+    return Loop(
+        objective,
         bench.entry.perturbation(),
         settings,
         search_shape(bench.config, stage.interpreter),

@@ -48,5 +48,6 @@ def _within(bench: Workbench, stage: Stage, levels: int) -> Workbench:
 
 
 def _from_here(bench: Workbench, subject: Subject, result: UnitResult) -> Subject:
-    (picture,) = (data for name, data in result.files.items() if name.endswith(".png"))
+    (named,) = result.named
+    picture = result.files[named.get("photograph", named["image"])]  # whatever the search changes
     return replace(subject, begin=pixels_of(bench.classifier, picture))

@@ -167,3 +167,20 @@ def read_budget(preset: Preset, mask_images: int | None) -> Budget:
     """The numbers of a preset, with what was asked for by name."""
     asked = {} if mask_images is None else {"mask_images": mask_images}
     return PRESETS[preset].model_copy(update=asked)
+
+
+def check_use(config: AuditConfig, mask_images: int | None) -> None:
+    """See that no option of the attack is without effect.
+
+    Raises:
+        typer.BadParameter: one is.
+    """
+    from skinaudit.audit.plan import at_once
+    from skinaudit.interpreters.registry import family_of
+
+    if config.joint and len(at_once(config)) < 2:
+        raise typer.BadParameter("needs two kinds of map other than MASK in --interpreters", param_hint="--joint")
+    if config.sweep and not at_once(config):
+        raise typer.BadParameter("needs a kind of map other than MASK in --interpreters", param_hint="--sweep")
+    if mask_images is not None and not any(family_of(name) == "perturbation" for name in config.interpreters):
+        raise typer.BadParameter("has a meaning with MASK in --interpreters alone", param_hint="--mask-images")

@@ -127,6 +127,7 @@ def audit(
             frame=frame,
             burned_in=allow_burned_in,
         )
+        attack_options.check_use(config, mask_images)
         found = options.find_model(model)
         folder = out or options.default_run_folder(found, images)
         truth = options.labels_for(images, labels, console)

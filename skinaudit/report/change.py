@@ -70,7 +70,7 @@ def noise(threat: ThreatModel) -> str:
     return "Random noise of the same size without intent"
 
 
-def not_tested(threat: ThreatModel) -> tuple[str, str]:
+def not_tested(threat: ThreatModel, *, swept: bool = False) -> tuple[str, str]:
     """What the choice of change and place leaves untested, as two sentences of the limitations."""
     physical = "printed, re-photographed or physical changes, nor changes of skin, light or lens."
     if threat.full_resolution:
@@ -84,7 +84,8 @@ def not_tested(threat: ThreatModel) -> tuple[str, str]:
             first,
             "Changes of pixel values (L∞ and other norms) were not tested, moved pixels were. Only this one limit was.",
         )
-    return first, "Norms other than L∞, and geometric distortion, were not tested. Only this one radius was."
+    radius = "Larger radii were not either" if swept else "Only this one radius was"
+    return first, f"Norms other than L∞, and geometric distortion, were not tested. {radius}."
 
 
 def measured(levels: int, largest: float | None, mean: float | None) -> str:

@@ -58,7 +58,7 @@ def protocol_rows(header: RunHeader) -> tuple[tuple[str, str], ...]:
         ("Steps of PGD", "not run" if config.threat.keeps_diagnosis else str(budget.pgd_steps)),
         ("Draws of each control", str(budget.controls)),
         ("Early stop", "yes" if budget.early_stop else "no"),
-        ("Confidence held in the search", f"at least {HELD_CONFIDENCE:.2f}"),
+        ("Confidence held in the search", f"{HELD_CONFIDENCE:.2f}, or nine tenths of what an image can reach, or less"),
         ("Seed", str(config.seed)),
         ("Batch shape, device, threads", f"{config.batch_size}, {config.device}, {config.threads}"),
         ("Multi-frame DICOM files", "refused" if config.frame is None else f"frame {config.frame}"),
@@ -73,7 +73,7 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
     """What this run cannot say, as plainly as what it can."""
     tested = {name.lower() for name in header.config.interpreters}
     absent = [kind.title for name, kind in kinds().items() if name not in tested]
-    place, kind = change.not_tested(header.config.threat)
+    place, kind = change.not_tested(header.config.threat, swept=bool(header.config.sweep))
     return (
         "A failed attack is no proof of robustness: another search, or more steps, may succeed.",
         place,

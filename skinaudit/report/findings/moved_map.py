@@ -90,7 +90,12 @@ def _overlap(arm: Arm) -> float | None:
 def _strongest(interpreters: Sequence[InterpreterResult]) -> tuple[InterpreterResult, Arm] | None:
     """The interpreter whose map ADV² sent away most often."""
     arms = [(result, arm) for result in interpreters if (arm := result.arm("adv2")) is not None and arm.n]
-    return max(arms, key=lambda pair: pair[1].joint.successes / max(pair[1].joint.n, 1), default=None)
+
+    def weight(pair: tuple[InterpreterResult, Arm]) -> tuple[bool, float]:
+        rate = pair[1].joint
+        return rate.value is not None, rate.successes / max(rate.n, 1)
+
+    return max(arms, key=weight, default=None)
 
 
 def _note(rate: Rate) -> str:

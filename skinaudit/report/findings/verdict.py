@@ -194,6 +194,7 @@ def _strongest(interpreters: Sequence[InterpreterResult], hidden: bool) -> tuple
         rates,
         key=lambda pair: (
             hidden and pair[1].successes > 0 and pair[0].depends_on_diagnosis is not False,
+            pair[1].value is not None,  # two images of two say less than 195 of 200
             pair[1].successes / max(pair[1].n, 1),
         ),
         default=None,
