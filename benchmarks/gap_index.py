@@ -85,14 +85,17 @@ def report(bench: Workbench, rows: Sequence[Row], touching: int, facts: dict[str
         "| map | attack | photographs | pairs | class reached [95 %] | map reached [95 %] | both: gap index [95 %] | "
         "L1 to the patch | IoU top 20 % |"
     )
-    wanted = sum(len(row.cases) for row in rows if row.method == "adv2")
     threat = bench.config.threat
     intro = (
         f"ε = {threat.epsilon_levels}/255, preset {bench.config.preset}, batch {bench.config.batch_size}. A class is "
         "reached when it is the diagnosis of the saved picture, a map when it lies within the drift limits of the "
         "patch. Pairs of one photograph are not independent of each other, so the intervals are somewhat too narrow. "
-        f"{touching} of {wanted} patches touch the benign map's top 20 %, because none of those drawn did not."
     )
+    if touching:
+        wanted = sum(len(row.cases) for row in rows if row.method == "adv2")
+        intro += (
+            f" {touching} of {wanted} patches touch the benign map's top 20 %, because none of those drawn did not."
+        )
     table = "\n".join([head, "|" + "---|" * 9, *(row.text() for row in rows)])
     lines = [intro, table, machine_line(facts)]
     return "\n\n".join(lines)
