@@ -165,9 +165,9 @@ def summary(report: Report, gallery: Gallery) -> list[Flowable]:
     if not report.worst:
         return [*story, *what_was_tested(report.interpreters)]
     story.append(style.subheading("Worst cases"))
+    story += [paragraph(f"{aim.marks(report.header.config.threat)} Colour bar: picture pages.", SMALL), Spacer(0, 6)]
     for case in report.worst:
-        story += [_worst_row(report, gallery, case), Spacer(0, 9)]
-    story.append(paragraph(f"{aim.marks(report.header.config.threat)} Colour bar: picture pages.", SMALL))
+        story += [_worst_row(report, gallery, case), Spacer(0, 6)]
     return story
 
 
@@ -200,7 +200,7 @@ def _answers(answers: Sequence[Answer]) -> Table:
 
 
 def _worst_row(report: Report, gallery: Gallery, case: Case) -> Table:
-    titles, pictures, threat = report.header.model.class_titles, 356.0, report.header.config.threat
+    titles, pictures, threat = report.header.model.class_titles, 320.0, report.header.config.threat
     adv2 = gallery.verdict(case, "adv2")
     before = diagnosis_lines(titles, gallery.clean_prediction(case))
     after = diagnosis_lines(titles, adv2.prediction if adv2 else None)
