@@ -165,7 +165,7 @@ def test_columns_of_the_label_file_become_subgroups_and_what_is_left_out_is_said
     found = prepare(asked, DIRECT, listener)
     assert found.header.subgroups == ("sex", "age")
     assert "--labels LABELS --subgroup sex --subgroup age " in found.header.command
-    assert any("patient_id: its name is one of identifiers" in text for text in listener.said)
+    assert any("patient_id: its name is not one of those" in text for text in listener.said)
     values = {one.file_name: one.subgroups for one in found.specimens}
     assert values["photo_02.png"] == {"sex": "f", "age": "50-59"}
     assert found.header.labels_digest != plain.labels_digest
