@@ -27,7 +27,8 @@ from benchmarks.bench import Photograph, class_balanced, photographs
 from benchmarks.machine import machine, machine_line
 from benchmarks.tables import fill
 from skinaudit.classifier.bundle import read_bundle
-from skinaudit.report.results import Arm, Average, Rate, Report
+from skinaudit.report.document import Report
+from skinaudit.report.results import Arm, Average, Rate
 from skinaudit.report.twin import read_json
 
 BOUND_GIB = 4.0

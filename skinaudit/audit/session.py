@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import math
-import time
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from skinaudit import __version__
@@ -19,11 +16,13 @@ from skinaudit.audit.checking import check_before_audit, with_accuracy
 from skinaudit.audit.limits import Origin, drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
-from skinaudit.audit.plan import Stage, forecast_seconds, most_images, search_shape, shapes, stages
+from skinaudit.audit.pace import seconds_per_pass
+from skinaudit.audit.plan import Stage, forecast_seconds, shapes, stages
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
+from skinaudit.audit.scope import NothingToAudit, asked_about_fewer, in_scope, usable_ones, why_nothing
 from skinaudit.audit.survey import Specimen, balanced_choice, labels_digest, survey
-from skinaudit.audit.workbench import Workbench, left_alone
+from skinaudit.audit.workbench import Workbench
 from skinaudit.calibration.thresholds import DriftThreshold
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.finding import one_at_a_time
@@ -36,10 +35,6 @@ from skinaudit.images.refusal import ImageRefused
 from skinaudit.images.subgroups import NO_SUBGROUPS, Subgroups, choose_subgroups
 from skinaudit.interpreters.base import Interpreter, InterpreterUnavailable
 from skinaudit.interpreters.registry import build_interpreter
-
-
-class NothingToAudit(ValueError):
-    """No image of the folder can be attacked; the message says what became of them."""
 
 
 @dataclass(frozen=True)
@@ -119,31 +114,20 @@ def prepare(
     looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress, exact=exact)
     specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
     readable = [one for one in specimens if one.status == "readable"]
-    usable = _usable(classifier, readable, looks, labels_given=bool(request.labels))
+    usable = usable_ones(classifier, readable, looks, labels_given=bool(request.labels))
     if not usable:
-        raise NothingToAudit(_why_nothing(specimens, looks, labels_given=bool(request.labels)))
+        raise NothingToAudit(why_nothing(specimens, looks, labels_given=bool(request.labels)))
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
-    open_to_attack = _in_scope(config, classifier, usable, looks)
+    open_to_attack = in_scope(config, classifier, usable, looks)
     chosen = balanced_choice(open_to_attack, reference, config.budget.images)
     thresholds, origin = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
     header = _header(request, classifier, specimens, subgroups, thresholds, origin, skipped, checks)
-    fewer = _asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
-    seconds = _seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
+    fewer = asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
+    seconds = seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
-
-
-def _asked_about_fewer(
-    config: AuditConfig, chosen: Sequence[Specimen], reference: Mapping[str, str | int]
-) -> dict[str, frozenset[str]]:
-    limits = {name: most_images(config, name) for name in config.interpreters}
-    return {
-        name: frozenset(balanced_choice(chosen, reference, most))
-        for name, most in limits.items()
-        if most is not None and most < len(chosen)
-    }
 
 
 def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch.device) -> dict[str, Interpreter]:
@@ -210,41 +194,6 @@ def _lost(specimen: Specimen, why: ImageRefused) -> Specimen:
     return replace(specimen, status=why.status, reason=why.reason)
 
 
-def _usable(
-    classifier: Classifier, readable: Sequence[Specimen], looks: Mapping[str, CleanLook], *, labels_given: bool
-) -> list[Specimen]:
-    if not labels_given:
-        return list(readable)
-    return [one for one in readable if one.label == classifier.classes[looks[one.image_id].predicted]]
-
-
-def _in_scope(
-    config: AuditConfig, classifier: Classifier, usable: Sequence[Specimen], looks: Mapping[str, CleanLook]
-) -> list[Specimen]:
-    """Those that the target rule does not leave alone.
-
-    Raises:
-        NothingToAudit: it leaves all of them alone.
-    """
-    reasons = {one.image_id: left_alone(config, classifier, looks[one.image_id]) for one in usable}
-    found = [one for one in usable if reasons[one.image_id] is None]
-    if not found:
-        raise NothingToAudit(
-            f"target rule {config.threat.target} leaves all {len(usable)} usable images alone:"
-            f" {reasons[usable[0].image_id]}"
-        )
-    return found
-
-
-def _why_nothing(specimens: Sequence[Specimen], looks: Mapping[str, CleanLook], *, labels_given: bool) -> str:
-    if not looks:
-        reasons = sorted({str(one.reason) for one in specimens if one.reason})
-        return f"none of {len(specimens)} files can be read ({'; '.join(reasons[:3])})"
-    if labels_given and not any(one.label for one in specimens):
-        return f"the labels name none of the {len(looks)} readable images; file names and labels must match"
-    return f"the model gets none of the {len(looks)} readable images right, so there is no diagnosis to attack"
-
-
 def _header(
     request: AuditRequest,
     classifier: Classifier,
@@ -280,25 +229,3 @@ def _header(
             subgroups=subgroups.columns or (() if request.subgroups is None else (NO_SUBGROUPS,)),
         ),
     )
-
-
-def _seconds_per_pass(bench: Workbench, attacked: Sequence[Specimen]) -> float:
-    """Time of one image's forward pass and input gradient, measured on a full batch of this run.
-
-    Where photographs are changed in their own size, with what a step takes on one of mean size.
-    """
-    size = search_shape(bench.config, None)
-    x = torch.from_numpy(np.random.default_rng(0).random((size, 3, *bench.classifier.input_size), dtype=np.float32))
-    x = x.to(bench.device)
-    times = []
-    for _ in range(4):
-        begun = time.perf_counter()
-        leaf = x.clone().requires_grad_()
-        torch.autograd.grad(bench.classifier(leaf).logsumexp(1).sum(), leaf)[0].sum().item()
-        times.append(time.perf_counter() - begun)
-    # The first one warms up; the slowest of the others keeps the forecast an upper bound on a busy machine.
-    alone = max(times[1:]) / size
-    if not bench.config.threat.full_resolution:
-        return alone
-    side = round(math.sqrt(sum((one.width or 1) * (one.height or 1) for one in attacked) / max(1, len(attacked))))
-    return alone + bench.entry.seconds_per_step(side, bench.device)

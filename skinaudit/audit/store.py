@@ -15,19 +15,17 @@ from pathlib import Path
 from typing import Self
 
 from skinaudit.audit.artifacts import artifact_path, locate, make_folder, sha256_of_file, sweep, write_durably
-from skinaudit.audit.chain import Detail, Event, canonical_json, content_digest, next_event, sha256_of
-from skinaudit.audit.database import DATABASE_NAME, Database, Row, unfinished_files
-from skinaudit.audit.failures import AlreadyStored, NotARun, RunCorrupt, one_line_for
+from skinaudit.audit.chain import Detail, canonical_json, content_digest, next_event
+from skinaudit.audit.database import DATABASE_NAME, Database, Row
+from skinaudit.audit.failures import AlreadyStored, RunCorrupt, one_line_for
 from skinaudit.audit.integrity import CREATED, IMAGE, UNIT, artifact_problems, named_artifacts
-from skinaudit.audit.lock import LOCK_NAME, RunLock
+from skinaudit.audit.lock import RunLock
+from skinaudit.audit.opening import INSERT_EVENT, create_run, event_row, refuse_foreign
 from skinaudit.audit.reader import CLOSED, RunContents
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.audit.resume import refuse_differing
 
 _OWN_KINDS = frozenset({CREATED, IMAGE, UNIT, CLOSED})
-_INSERT_EVENT = (
-    "INSERT INTO events (seq, time, kind, unit, detail, digest, previous, hash) VALUES (?, ?, ?, ?, ?, ?, ?, ?)"
-)
 
 Clock = Callable[[], datetime]
 
@@ -66,14 +64,14 @@ class RunStore(RunContents):
             RunCorrupt: if its database is damaged.
             StoreError: if the disk is full or not writable.
         """
-        _refuse_foreign(folder)
+        refuse_foreign(folder)
         make_folder(folder)
         lock = RunLock(folder)
         try:
-            _refuse_foreign(folder)  # again, now that nobody else can change it
+            refuse_foreign(folder)  # again, now that nobody else can change it
             path = folder / DATABASE_NAME
             if not path.exists():
-                _create(path, header, clock())
+                create_run(path, header, clock())
             store = cls(folder, Database(path, writable=True), lock, clock)
         except BaseException:
             lock.release()
@@ -251,7 +249,7 @@ class RunStore(RunContents):
 
     def _append(self, kind: str, digest: str | None, unit: str | None, detail: Detail) -> None:
         event = next_event(self._last_event(), self._clock(), kind, digest=digest, unit=unit, detail=detail)
-        self._database.execute(_INSERT_EVENT, _event_row(event))
+        self._database.execute(INSERT_EVENT, event_row(event))
 
     def _forget(self, rows: Sequence[str]) -> None:
         for body in rows:
@@ -259,41 +257,9 @@ class RunStore(RunContents):
                 self._pending.pop(path, None)
 
 
-def _refuse_foreign(folder: Path) -> None:
-    with one_line_for(folder, "read"):
-        if not folder.exists() or (folder / DATABASE_NAME).exists():
-            return
-        if not folder.is_dir():
-            raise NotARun(f"{folder} is a file; give a new or empty folder for the run")
-        own = {LOCK_NAME, *(path.name for path in unfinished_files(folder))}
-        others = sorted(path.name for path in folder.iterdir() if path.name not in own)
-    if others:
-        raise NotARun(f"{folder} is not empty and holds no run (there is {others[0]!r}); give a new or empty folder")
-
-
 def _is_whole(path: Path, digest: str) -> bool:
     with one_line_for(path, "read"):
         return path.is_file() and sha256_of_file(path) == digest
-
-
-def _create(path: Path, header: RunHeader, now: datetime) -> None:
-    body = canonical_json(header.model_dump(mode="json"))
-    # A clock that was set back since then must not make a run that was closed before it was opened.
-    opened = max(now, datetime.fromisoformat(header.created))
-    event = next_event(None, opened, CREATED, digest=sha256_of(body))
-    header_row: Row = (body, sha256_of(body))
-    Database.create(
-        path,
-        [
-            ("INSERT INTO header (only, body, sha256) VALUES (1, ?, ?)", header_row),
-            (_INSERT_EVENT, _event_row(event)),
-        ],
-    )
-
-
-def _event_row(event: Event) -> Row:
-    detail = canonical_json(dict(event.detail))
-    return (event.seq, event.time, event.kind, event.unit, detail, event.digest, event.previous, event.hash)
 
 
 def _texts(noun: str, key: str, records: Sequence[ImageRecord] | Sequence[Record]) -> list[str]:

@@ -128,12 +128,11 @@ def audit(
             burned_in=allow_burned_in,
         )
         attack_options.check_use(config, mask_images)
-        found = options.find_model(model)
-        folder = out or options.default_run_folder(found, images)
+        found, columns = options.find_model(model), options.read_subgroups(subgroup)
         truth = options.labels_for(images, labels, console)
-        request = AuditRequest(found, images, truth, config, id_key, options.read_subgroups(subgroup))
+        request = AuditRequest(found, images, truth, config, id_key, columns)
         again = shlex.join(("skinaudit", *context.obj)) if isinstance(context.obj, tuple) else "the same command"
-        _show(console, _run(request, folder, console, again))
+        _show(console, _run(request, out or options.default_run_folder(found, images), console, again))
 
 
 def _show(console: Console, rendered: Rendered) -> None:

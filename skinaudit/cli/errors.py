@@ -140,7 +140,7 @@ def _code(error: Exception) -> ExitCode | None:
     # Imported here: by now the command has loaded what it needs, and help never comes this far.
     from skinaudit.audit.failures import StoreError
     from skinaudit.audit.machine import DeviceUnavailable
-    from skinaudit.audit.session import NothingToAudit
+    from skinaudit.audit.scope import NothingToAudit
     from skinaudit.calibration.drift import CalibrationError
     from skinaudit.calibration.thresholds import ThresholdsError
     from skinaudit.classifier.features import FeaturesUnavailable

@@ -18,7 +18,10 @@ from skinaudit.config import Device
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from skinaudit.audit.fit_rts import FitRequest
+    from skinaudit.classifier.classifier import Classifier
     from skinaudit.cli.progress import Listener
+    from skinaudit.images.decoder import Decoder
     from skinaudit.interpreters.rts_fit import Epoch, Fitted
 
 HELP = """Fit real-time saliency (RTS) to a model, so that its maps can be drawn and attacked like any other.
@@ -77,7 +80,6 @@ def fit_rts(
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
         from skinaudit.audit.fit_rts import FitRequest, place_of, store
-        from skinaudit.audit.fit_rts import fit_rts as run
         from skinaudit.images.identity import load_key
         from skinaudit.interpreters.rts_schedule import FitSettings
 
@@ -87,22 +89,30 @@ def fit_rts(
         state = checkpoint or target.with_suffix(".unfinished")
         settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, half=half)
         request = FitRequest(images, truth, most, settings, state, load_key(id_key))
-        if state.exists():
-            console.note(f"Going on from {state}")
-        with options.open_decoder(frame, allow_burned_in) as decoder, console.progress() as listener:
-            fitted = run(
-                classifier,
-                request,
-                decoder,
-                surveyed=listener.counter("Reading images"),
-                loaded=listener.counter("Preparing pixels"),
-                trained=_from_where_it_was(listener),
-                told=lambda number, epoch: listener.say(_line(number, epoch)),
-                left_out=lambda reason: listener.say(f"An image is left out: {reason}"),
-            )
+        with options.open_decoder(frame, allow_burned_in) as decoder:
+            fitted = _run(classifier, request, decoder, console)
         file = store(classifier, fitted, out)
         state.unlink(missing_ok=True)
         _show(console, fitted, file)
+
+
+def _run(classifier: Classifier, request: FitRequest, decoder: Decoder, console: Console) -> Fitted:
+    """The fit, from its checkpoint on if there is one, with its progress."""
+    from skinaudit.audit.fit_rts import fit_rts as run
+
+    if request.checkpoint.exists():
+        console.note(f"Going on from {request.checkpoint}")
+    with console.progress() as listener:
+        return run(
+            classifier,
+            request,
+            decoder,
+            surveyed=listener.counter("Reading images"),
+            loaded=listener.counter("Preparing pixels"),
+            trained=_from_where_it_was(listener),
+            told=lambda number, epoch: listener.say(_line(number, epoch)),
+            left_out=lambda reason: listener.say(f"An image is left out: {reason}"),
+        )
 
 
 def _from_where_it_was(listener: Listener) -> Callable[[int, int], None]:

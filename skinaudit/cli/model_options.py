@@ -19,6 +19,68 @@ _STATISTICS: dict[str, tuple[Triple, Triple]] = {
 }
 
 
+ModelArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="MODEL",
+        help="A MONAI bundle folder, the name of a shipped model, a file of weights (then also --network, "
+        "--classes, --mean, --std, --size), a TorchScript or torch.export archive, or a Python function "
+        "package.module:function (then also --trust-code).",
+    ),
+]
+NetworkOption = Annotated[
+    str | None,
+    typer.Option(
+        "--network",
+        metavar="LIBRARY:NAME",
+        help="Network of plain weights: timm:resnet50, torchvision:resnet18, monai:DenseNet121; literal arguments "
+        "may follow in brackets.",
+    ),
+]
+ClassesOption = Annotated[
+    str | None, typer.Option("--classes", metavar="LIST", help="Classes in the order of the outputs, with commas.")
+]
+MalignantOption = Annotated[
+    str | None,
+    typer.Option("--malignant", metavar="LIST", help="Malignant classes, or none. Default: by their names."),
+]
+MeanOption = Annotated[
+    str | None,
+    typer.Option(
+        "--mean",
+        metavar="R,G,B",
+        help="What is taken from pixels in [0,1]: three numbers; or imagenet or none, which set --std as well.",
+    ),
+]
+StdOption = Annotated[
+    str | None,
+    typer.Option("--std", metavar="R,G,B", help="What they are then divided by: three numbers, imagenet or none."),
+]
+SizeOption = Annotated[
+    str | None,
+    typer.Option("--size", metavar="N|HxW", help="Input in pixels: the whole image is resized to that."),
+]
+WeightsKeyOption = Annotated[
+    str | None,
+    typer.Option("--weights-key", metavar="NAME", help="Which weights, in a file with several: ema, for instance."),
+]
+WeightsPrefixOption = Annotated[
+    str | None,
+    typer.Option(
+        "--weights-prefix",
+        metavar="PREFIX",
+        help="Take only the tensors under PREFIX, as model. of a Lightning checkpoint that holds a loss as well.",
+    ),
+]
+WeightsOption = Annotated[
+    Path | None, typer.Option("--weights", metavar="FILE", help="Weights for a Python function's network.")
+]
+TrustCodeOption = Annotated[
+    bool,
+    typer.Option("--trust-code", help="Run code that comes with the model. It can do all that you can do."),
+]
+
+
 def takes_a_model(command: Callable[..., None]) -> Callable[..., None]:
     """Give a command with a parameter ``model: ModelSource`` the argument MODEL and the options that describe it."""
     reader = inspect.signature(read_source).parameters
@@ -41,66 +103,17 @@ def takes_a_model(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def read_source(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="MODEL",
-            help="A MONAI bundle folder, the name of a shipped model, a file of weights (then also --network, "
-            "--classes, --mean, --std, --size), a TorchScript or torch.export archive, or a Python function "
-            "package.module:function (then also --trust-code).",
-        ),
-    ],
-    network: Annotated[
-        str | None,
-        typer.Option(
-            "--network",
-            metavar="LIBRARY:NAME",
-            help="Network of plain weights: timm:resnet50, torchvision:resnet18, monai:DenseNet121; literal arguments "
-            "may follow in brackets.",
-        ),
-    ] = None,
-    classes: Annotated[
-        str | None, typer.Option("--classes", metavar="LIST", help="Classes in the order of the outputs, with commas.")
-    ] = None,
-    malignant: Annotated[
-        str | None,
-        typer.Option("--malignant", metavar="LIST", help="Malignant classes, or none. Default: by their names."),
-    ] = None,
-    mean: Annotated[
-        str | None,
-        typer.Option(
-            "--mean",
-            metavar="R,G,B",
-            help="What is taken from pixels in [0,1]: three numbers; or imagenet or none, which set --std as well.",
-        ),
-    ] = None,
-    std: Annotated[
-        str | None,
-        typer.Option("--std", metavar="R,G,B", help="What they are then divided by: three numbers, imagenet or none."),
-    ] = None,
-    size: Annotated[
-        str | None,
-        typer.Option("--size", metavar="N|HxW", help="Input in pixels: the whole image is resized to that."),
-    ] = None,
-    weights_key: Annotated[
-        str | None,
-        typer.Option("--weights-key", metavar="NAME", help="Which weights, in a file with several: ema, for instance."),
-    ] = None,
-    weights_prefix: Annotated[
-        str | None,
-        typer.Option(
-            "--weights-prefix",
-            metavar="PREFIX",
-            help="Take only the tensors under PREFIX, as model. of a Lightning checkpoint that holds a loss as well.",
-        ),
-    ] = None,
-    weights: Annotated[
-        Path | None, typer.Option("--weights", metavar="FILE", help="Weights for a Python function's network.")
-    ] = None,
-    trust_code: Annotated[
-        bool,
-        typer.Option("--trust-code", help="Run code that comes with the model. It can do all that you can do."),
-    ] = False,
+    model: ModelArgument,
+    network: NetworkOption = None,
+    classes: ClassesOption = None,
+    malignant: MalignantOption = None,
+    mean: MeanOption = None,
+    std: StdOption = None,
+    size: SizeOption = None,
+    weights_key: WeightsKeyOption = None,
+    weights_prefix: WeightsPrefixOption = None,
+    weights: WeightsOption = None,
+    trust_code: TrustCodeOption = False,
 ) -> ModelSource:
     """Read what the command line says of a model.
 

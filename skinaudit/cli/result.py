@@ -8,8 +8,9 @@ from skinaudit.cli.exit_codes import ExitCode
 
 if TYPE_CHECKING:
     from skinaudit.cli.console import Console
+    from skinaudit.report.document import Report
     from skinaudit.report.render import Rendered
-    from skinaudit.report.results import InterpreterResult, Rate, Report
+    from skinaudit.report.results import InterpreterResult, Rate
 
 HEADS = ("Map", "Change", "n", "Diagnosis changed")
 

@@ -6,7 +6,7 @@ from reportlab.lib.styles import ParagraphStyle
 from reportlab.platypus import Flowable, Spacer
 
 from skinaudit.report import palette
-from skinaudit.report.results import CheckRow, Report
+from skinaudit.report.document import CheckRow, Report
 from skinaudit.report.style import (
     BODY,
     CELL,

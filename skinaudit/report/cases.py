@@ -58,6 +58,7 @@ def _both_kinds(failures: Sequence[Chosen], room: int) -> list[Chosen]:
 def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str] = frozenset()) -> list[Chosen]:
     """The worst rows, each of another image: hidden before visible, missed malignancy before others, surer first.
 
+    As sure as the model was both before and after: a diagnosis that it hardly gave is no great loss.
     Interpreters whose map hardly depends on the diagnosis are ``uninformative``; their cases come after the others.
     """
     ranked = sorted(
@@ -66,7 +67,7 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
             case.kind != "joint",
             case.adv2.interpreter in uninformative,
             not case.crosses_to_benign,
-            -(case.adv2.prediction.confidence if case.adv2.prediction else 0.0),
+            -min(_confidence(case.image), _confidence(case.adv2)),
             case.image.image_id,
         ),
     )
@@ -75,6 +76,10 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
     for case in ranked:
         worst_of_image.setdefault(case.image.image_id, case)
     return list(worst_of_image.values())[:most]
+
+
+def _confidence(verdict: ImageRecord | Record) -> float:
+    return verdict.prediction.confidence if verdict.prediction else 0.0
 
 
 def _chosen(header: RunHeader, image: ImageRecord, adv2: Record, pgd: Record | None) -> Chosen:

@@ -13,9 +13,10 @@ from skinaudit.interpreters.registry import title_of
 from skinaudit.report import aim, palette, style
 from skinaudit.report.auditable import alarm_box
 from skinaudit.report.change import allowed, place
+from skinaudit.report.document import Answer, Report
 from skinaudit.report.picture_rows import Panel, PictureRow, diagnosis_lines
 from skinaudit.report.pictures import Gallery
-from skinaudit.report.results import Answer, Case, Report
+from skinaudit.report.results import Case
 from skinaudit.report.style import BODY, BOLD, CAPTION, LABEL, LEAD, SMALL, TINY_INK, WIDTH, paragraph, text
 from skinaudit.report.tested import what_was_tested
 from skinaudit.report.wording import date_text

@@ -22,9 +22,9 @@ from reportlab.platypus import (
 )
 
 from skinaudit.report import auditable, front, palette, sections, style, subgroups, sweep, transfer
+from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
 from skinaudit.report.pictures import Gallery
-from skinaudit.report.results import Report
 from skinaudit.report.results_pages import results
 from skinaudit.report.run_view import RunView
 from skinaudit.report.wording import date_text

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from skinaudit.audit.failures import RunCorrupt, one_line_for
 from skinaudit.audit.reader import RunReader
+from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
 from skinaudit.report.pdf import write_pdf
-from skinaudit.report.results import Report
 from skinaudit.report.twin import write_json
 
 

@@ -8,9 +8,9 @@ from reportlab.platypus import Flowable, KeepTogether, ListFlowable, ListItem, S
 
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette
+from skinaudit.report.document import Exclusion, Report
 from skinaudit.report.figures import share_bar
 from skinaudit.report.prose import RECOMPUTE, protocol_rows
-from skinaudit.report.results import Exclusion, Report
 from skinaudit.report.style import (
     BODY,
     CAPTION,

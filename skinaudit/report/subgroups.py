@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from reportlab.platypus import CondPageBreak, Flowable, Spacer
 
 from skinaudit.report import aim
+from skinaudit.report.document import Report, Subgroup, SubgroupRate, SubgroupRow
 from skinaudit.report.findings.subgroups import NOT_STATED
-from skinaudit.report.results import Report, Subgroup, SubgroupRate, SubgroupRow
 from skinaudit.report.sections import bullets
 from skinaudit.report.style import (
     CAPTION,

@@ -10,7 +10,8 @@ from skinaudit.audit.records import Attack, ImageRecord, MapDistances, Record, R
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
-from skinaudit.report.results import Arm, Average, ClassCount, Exclusion, Rate
+from skinaudit.report.document import ClassCount, Exclusion
+from skinaudit.report.results import Arm, Average, Rate
 
 ARM_ORDER: tuple[Attack, ...] = ("adv2", "joint", "pgd", "noise", "jpeg", "shift")
 ARM_TITLES: dict[Attack, str] = {

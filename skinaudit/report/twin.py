@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
-from skinaudit.report.results import Report
 from skinaudit.report.run_view import RunView
 
 

@@ -9,7 +9,8 @@ from PIL import Image
 
 from skinaudit.audit.origin import command
 from skinaudit.audit.resume import differences
-from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.audit.scope import NothingToAudit
+from skinaudit.audit.session import Prepared, prepare
 from skinaudit.audit.survey import read_again, survey
 from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds, write_thresholds
 from skinaudit.classifier.source import ModelSource

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from skinaudit.audit.records import Attack, ImageRecord, Record
 from skinaudit.config import TargetMap, TargetRule, ThreatModel
+from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
-from skinaudit.report.results import InterpreterResult, Report
+from skinaudit.report.results import InterpreterResult
 from tests.report.synthetic import SyntheticRun, distances, header, probabilities, verdict
 
 PATCH = ThreatModel(target=TargetRule.RANDOM, target_map=TargetMap.PATCH)

@@ -11,9 +11,9 @@ from skinaudit.audit.records import CheckFinding
 from skinaudit.classifier.check_batch import Behaviour, batch_finding, repeat_finding, training_finding
 from skinaudit.classifier.check_outputs import accuracy_finding
 from skinaudit.classifier.finding import TITLES, Finding
+from skinaudit.report.document import Auditability, Report
 from skinaudit.report.findings import summarise
 from skinaudit.report.pdf import write_pdf
-from skinaudit.report.results import Auditability, Report
 from skinaudit.report.twin import read_json, write_json
 from tests.report.synthetic import SyntheticRun, synthetic_run
 

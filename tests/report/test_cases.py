@@ -5,8 +5,8 @@ from skinaudit.report.cases import MOST_ROWS, best_then_failures, candidates, wo
 from tests.report.synthetic import header, probabilities, verdict
 
 
-def image(name: str) -> ImageRecord:
-    return ImageRecord(image_id=name, status="attacked", prediction=probabilities(0, 0.9))
+def image(name: str, confidence: float = 0.999) -> ImageRecord:
+    return ImageRecord(image_id=name, status="attacked", prediction=probabilities(0, confidence))
 
 
 def shown(records: list[Record]) -> list[str]:
@@ -46,6 +46,12 @@ def test_the_worst_is_hidden_and_malignant_and_sure_and_no_image_comes_twice() -
     ]
     found = candidates(header(), [image(record.image_id) for record in records], records)
     assert [case.image.image_id for case in worst_first([*found, *found], 9)] == ["sure", "unsure", "alarm", "visible"]
+
+
+def test_a_diagnosis_that_the_model_hardly_gave_is_not_the_worst() -> None:
+    records = [verdict("doubtful", "adv2", confidence=0.999), verdict("sure", "adv2", confidence=0.97)]
+    found = candidates(header(), [image("doubtful", 0.4), image("sure", 0.95)], records)
+    assert [case.image.image_id for case in worst_first(found, 9)] == ["sure", "doubtful"]
 
 
 def test_pgd_stands_beside_adv2_of_the_same_image() -> None:

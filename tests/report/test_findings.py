@@ -6,8 +6,9 @@ import pytest
 
 from skinaudit.audit.records import Attack, ImageRecord, Record
 from skinaudit.report.cases import MOST_ROWS
+from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
-from skinaudit.report.results import InterpreterResult, Report
+from skinaudit.report.results import InterpreterResult
 from tests.report.synthetic import SyntheticRun, header, probabilities, synthetic_run, verdict
 
 

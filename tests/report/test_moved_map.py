@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from skinaudit.report.results import Level
+from skinaudit.report.document import Level
 from tests.report.aims import SAME, everything, moved, summarised, words
 
 

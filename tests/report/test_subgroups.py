@@ -11,10 +11,11 @@ import pytest
 from pypdf import PdfReader
 
 from skinaudit.audit.records import ImageRecord, Record
+from skinaudit.report.document import Subgroup
 from skinaudit.report.findings import summarise
 from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.pdf import write_pdf
-from skinaudit.report.results import Rate, Subgroup
+from skinaudit.report.results import Rate
 from skinaudit.report.subgroups import TITLE
 from skinaudit.report.twin import read_json, write_json
 from skinaudit.report.wording import TOO_FEW

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from skinaudit.report.document import SCHEMA_VERSION, Report
 from skinaudit.report.findings import summarise
-from skinaudit.report.results import SCHEMA_VERSION, Report
 from skinaudit.report.twin import read_json, write_json
 from tests.report.synthetic import synthetic_run
 

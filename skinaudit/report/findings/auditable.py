@@ -5,7 +5,7 @@ from __future__ import annotations
 from skinaudit.audit.records import RunHeader
 from skinaudit.classifier.checks import declared_accuracy
 from skinaudit.classifier.finding import BATCH, TITLES, one_at_a_time
-from skinaudit.report.results import Auditability, CheckRow, Data
+from skinaudit.report.document import Auditability, CheckRow, Data
 from skinaudit.report.wording import counted, percent, rate_text
 
 _RESULTS = {"alarm": "alarm", "note": "note", "ok": "passed"}

@@ -10,7 +10,7 @@ from skinaudit.audit.records import ImageRecord, RunHeader
 from skinaudit.metrics.intervals import TOO_FEW
 from skinaudit.metrics.success import expected_calibration_error
 from skinaudit.metrics.temperature import fit_temperature
-from skinaudit.report.results import Calibration
+from skinaudit.report.document import Calibration
 from skinaudit.report.wording import images as counted_images
 
 #: Smallest normal float32: a probability of 0 has no logarithm.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from skinaudit.interpreters.registry import title_of
-from skinaudit.report.results import Answer, Arm, Case, InterpreterResult, Level, Rate
+from skinaudit.report.document import Answer, Level
+from skinaudit.report.results import Arm, Case, InterpreterResult, Rate
 from skinaudit.report.wording import TOO_FEW, images, percent, rate_cell, rate_text
 
 

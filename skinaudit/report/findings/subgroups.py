@@ -11,7 +11,8 @@ from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW
 from skinaudit.report import aim, tally
-from skinaudit.report.results import Rate, Subgroup, SubgroupRate, SubgroupRow
+from skinaudit.report.document import Subgroup, SubgroupRate, SubgroupRow
+from skinaudit.report.results import Rate
 from skinaudit.report.wording import images as counted_images
 from skinaudit.report.wording import rate_text, short
 

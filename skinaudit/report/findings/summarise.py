@@ -11,6 +11,7 @@ from skinaudit.interpreters.registry import title_of
 from skinaudit.metrics.intervals import TOO_FEW, required_n, wilson
 from skinaudit.report import prose, tally
 from skinaudit.report.cases import Chosen, candidates, worst_first
+from skinaudit.report.document import Data, Report
 from skinaudit.report.findings.auditable import auditable
 from skinaudit.report.findings.calibration import calibration
 from skinaudit.report.findings.case import worded_case
@@ -19,7 +20,7 @@ from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.findings.sweep import sweeps
 from skinaudit.report.findings.transfer import transfer
 from skinaudit.report.findings.verdict import answers, verdict
-from skinaudit.report.results import Data, InterpreterResult, Report
+from skinaudit.report.results import InterpreterResult
 from skinaudit.report.run_view import RunView
 from skinaudit.report.wording import counted, images, percent, rate_text
 

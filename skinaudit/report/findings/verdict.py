@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import aim
+from skinaudit.report.document import Answer, Data, Level
 from skinaudit.report.findings import moved_map
 from skinaudit.report.findings.interpreter import CONTROLS
-from skinaudit.report.results import Answer, Arm, Case, Data, InterpreterResult, Level, Rate
+from skinaudit.report.results import Arm, Case, InterpreterResult, Rate
 from skinaudit.report.wording import images, percent, rate_cell, rate_text
 
 _NOTHING_REACHED = "ADV² reached no diagnosis that it aimed at"

@@ -14,11 +14,12 @@ from skinaudit.audit.failures import RunDiffers
 from skinaudit.audit.origin import command
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.records import ImageRecord, Record
-from skinaudit.audit.session import NothingToAudit, Prepared, prepare
+from skinaudit.audit.scope import NothingToAudit
+from skinaudit.audit.session import Prepared, prepare
 from skinaudit.audit.survey import derive
 from skinaudit.config import AuditConfig, TargetMap, TargetRule, ThreatModel
+from skinaudit.report.document import Report
 from skinaudit.report.render import render
-from skinaudit.report.results import Report
 from tests.audit.tiny_audit import BUDGET, DIRECT, Deleting, Listener, request, write_labels
 from tests.bundles import change_config, make_bundle
 
