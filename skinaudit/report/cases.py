@@ -68,6 +68,7 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
             case.adv2.interpreter in uninformative,
             not case.crosses_to_benign,
             -min(_confidence(case.image), _confidence(case.adv2)),
+            -_confidence(case.adv2),
             case.image.image_id,
         ),
     )
