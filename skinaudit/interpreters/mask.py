@@ -54,7 +54,7 @@ class MaskSettings:
 
         The first steps decide which of many near-optima a search ends in, so they stay. What follows is a slow drift,
         because Adam remembers large early gradients: forgetting most of them, and a larger rate, make it in a third of
-        the time. Chosen among fifteen schedules on ten validation photographs.
+        the time. Chosen on validation photographs.
         """
         if self.late_from is not None:
             return self
