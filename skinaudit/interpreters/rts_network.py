@@ -5,7 +5,6 @@ Dabkowski and Gal, NeurIPS 2017, section 4. The audited classifier is the encode
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,9 +18,6 @@ WIDTHS = (96, 64, 48, 32)
 STRIDE = 4
 #: What evidence of a class must exceed before it opens the gate (published setting for skin lesions).
 CONFIDENCE = 0.0
-#: Standard deviation, in cells of the map, of the blur of |a| and |b|: sub-pixel convolutions leave a grain between
-#: neighbouring cells that means nothing, and the order of cells should.
-_GRAIN = 1.5
 #: Guard of |a| + |b|.
 _SMALLEST = 1e-4
 
@@ -136,7 +132,7 @@ class MaskGenerator(nn.Module):
         below = self.reduce(deep * (chosen - CONFIDENCE).sigmoid())
         for place, step in enumerate(self.steps, 1):
             below = step(below, scales[place] if place < len(scales) else None)
-        first, second = smoothed(self.last(below).abs()).unbind(1)
+        first, second = self.last(below).abs().unbind(1)
         return first / (first + second + _SMALLEST), places.mean((2, 3))
 
     def measure(self, scales: Sequence[Tensor]) -> None:
@@ -145,17 +141,6 @@ class MaskGenerator(nn.Module):
         for step, features in zip(self.steps, scales[1:], strict=False):
             if isinstance(step, UpSampler) and step.standardise is not None:
                 step.standardise.measure(features)
-
-
-def smoothed(channels: Tensor) -> Tensor:
-    """Gaussian blur of channels (N,C,h,w); borders are repeated."""
-    reach = min(math.ceil(3 * _GRAIN), min(channels.shape[2:]) - 1)
-    places = torch.arange(-reach, reach + 1, dtype=channels.dtype, device=channels.device)
-    kernel = (-0.5 * (places / _GRAIN).square()).exp()
-    kernel = (kernel / kernel.sum()).expand(channels.shape[1], 1, 1, -1)
-    wide = functional.pad(channels, (reach, reach, reach, reach), mode="replicate")
-    rows = functional.conv2d(wide, kernel, groups=channels.shape[1])
-    return functional.conv2d(rows, kernel.transpose(2, 3), groups=channels.shape[1])
 
 
 def _convolution(inputs: int, outputs: int, side: int = 3) -> nn.Sequential:
