@@ -101,7 +101,8 @@ def palette(reds: bytes, greens: bytes, blues: bytes, count: int, first: int, bi
 def run_length_encoded(path: Path) -> Path:
     """Compress an uncompressed file in place with pydicom's encoder."""
     data = dcmread(path)
-    data.compress(RLELossless, generate_instance_uid=False)
+    # Named, because an installed GDCM would be asked first, and aborts the process on a palette.
+    data.compress(RLELossless, encoding_plugin="pydicom", generate_instance_uid=False)
     data.save_as(path)
     return path
 
