@@ -16,9 +16,8 @@ class FitSettings:
 
     Epochs follow ``demand``; ``patience`` counts those without a better held-out loss. The best is then refined: a
     last, shorter epoch over ``refine_share`` of the images follows ``refined`` at half the learning rate. Short,
-    because that demand lets masks grow: on 56 photographs of the training folder a quarter of an epoch made maps
-    better in both deletion and insertion, three epochs made deletion much worse. ``half``: the classifier judges
-    masked images in bfloat16.
+    because that demand lets masks grow, and in trials on photographs of the training folder more of it made deletion
+    worse. ``half``: the classifier judges masked images in bfloat16.
     """
 
     epochs: int = 5
