@@ -100,6 +100,11 @@ def test_bundle_run_gives_our_probabilities(bundle: Path, photographs: list[Path
         assert torch.allclose(rows[path.name], logits(imported, path).softmax(0), atol=1e-4, rtol=0)
 
 
+def test_whoever_may_read_the_rest_of_the_bundle_may_read_its_weights(bundle: Path) -> None:
+    modes = {path.name: path.stat().st_mode & 0o777 for path in bundle.rglob("*") if path.is_file()}
+    assert modes["model.safetensors"] == modes["metadata.json"]
+
+
 def test_the_bundle_says_what_the_command_said(bundle: Path) -> None:
     card = load_classifier(bundle).card()
     assert (card.name, card.version, card.licence, card.kind) == ("Lesions", "0.1.0", "CC-BY-4.0", "MONAI bundle")

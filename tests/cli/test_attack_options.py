@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import typer
 
-from skinaudit.cli.attack_options import read_epsilon, read_threat
-from skinaudit.config import Norm, TargetMap, TargetRule, ThreatModel
+from skinaudit.cli.attack_options import check_use, read_epsilon, read_threat
+from skinaudit.config import AuditConfig, Norm, TargetMap, TargetRule, ThreatModel
 
 
 @pytest.mark.parametrize(("text", "value"), [("8/255", 8 / 255), ("0.031", 0.031), (" 1/255 ", 1 / 255)])
@@ -31,3 +31,21 @@ def test_what_is_done_to_a_picture_has_one_measure() -> None:
         read_threat("4/255", rule, wanted, Norm.FLOW)
     with pytest.raises(typer.BadParameter, match="with --norm flow alone"):
         read_threat(None, rule, wanted, Norm.LINF, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("config", "mask_images", "option"),
+    [
+        (AuditConfig(interpreters=("cam", "mask"), joint=True), None, "--joint"),
+        (AuditConfig(interpreters=("mask-fast",), sweep=(1, 2)), None, "--sweep"),
+        (AuditConfig(interpreters=("cam", "rts")), 3, "--mask-images"),
+    ],
+)
+def test_an_option_without_effect_is_a_usage_error(config: AuditConfig, mask_images: int | None, option: str) -> None:
+    with pytest.raises(typer.BadParameter) as caught:
+        check_use(config, mask_images)
+    assert caught.value.param_hint == option
+
+
+def test_options_that_have_an_effect_pass() -> None:
+    check_use(AuditConfig(interpreters=("cam", "grad", "mask"), joint=True, sweep=(1, 2)), 3)

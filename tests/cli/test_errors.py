@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import torch
 import typer
 
 from skinaudit.audit.failures import RunLocked
@@ -29,6 +30,8 @@ def _code(error: BaseException, *, as_json: bool = False) -> int:
         (PermissionError(13, "no", "file"), 3),
         (RunLocked("x"), 6),
         (KeyboardInterrupt(), 5),
+        (torch.OutOfMemoryError("x"), 2),
+        (RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED"), 2),
         (ZeroDivisionError("x"), 7),
         (ValueError("x"), 7),
     ],

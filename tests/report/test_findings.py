@@ -12,13 +12,15 @@ from skinaudit.report.results import InterpreterResult
 from tests.report.synthetic import SyntheticRun, header, probabilities, synthetic_run, verdict
 
 
-def run(records: list[Record], *, labels: bool = True, limits: bool = True) -> Report:
+def run(
+    records: list[Record], *, labels: bool = True, limits: bool = True, names_of_maps: tuple[str, ...] = ("cam",)
+) -> Report:
     names = sorted({record.image_id for record in records})
     images = [
         ImageRecord(image_id=name, status="attacked", label="mel" if labels else None, prediction=probabilities(0, 0.9))
         for name in names
     ]
-    head = header(("cam",), labels_given=labels, images_found=len(images), limits=limits)
+    head = header(names_of_maps, labels_given=labels, images_found=len(images), limits=limits)
     return summarise(SyntheticRun(Path(), head, images, records))
 
 
@@ -205,6 +207,14 @@ def test_below_the_least_number_of_images_the_headline_says_that_they_are_too_fe
     records = [verdict(f"i{number}", "adv2", flipped=number < changed, kept=kept) for number in range(count)]
     report = run(records, limits=kept is not None)
     assert report.verdict == f"{headline}: too few images to say how often."
+
+
+def test_two_images_of_two_do_not_speak_for_a_run_of_twenty() -> None:
+    many = [verdict(f"i{number:03d}", "adv2", kept=number > 0) for number in range(20)]
+    few = [verdict(f"i{number:03d}", "adv2", interpreter="mask-fast") for number in range(2)]
+    report = run([*many, *few], names_of_maps=("cam", "mask-fast"))
+    assert report.verdict == "Diagnoses were changed; the explanation stayed the same."
+    assert "CAM map kept in 19 of 20 images" in report.verdict_detail.replace("\u00a0", " ")
 
 
 @pytest.mark.parametrize(("count", "few"), [(1, "1 image is"), (3, "3 images are"), (9, "9 images are")])
