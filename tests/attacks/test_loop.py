@@ -144,6 +144,23 @@ def test_a_network_that_is_never_sure_does_not_pass_for_robust() -> None:
     assert drift(attack, tasks, joint) < drift(attack, tasks, never)
 
 
+def test_an_image_that_became_sure_is_never_pressed_for_less() -> None:
+    attack = attack_named("cam")
+    settings = replace(SETTINGS, warm_steps=20)
+    tasks = [replace(task, maps=(replace(task.maps[0], most_distance=1e-4),)) for task in attack.tasks(6)]  # not kept
+    usual, lax = run(attack, tasks, settings), run(attack, tasks, replace(settings, fallback=0.05))
+    pgd = run(Attack(attack.network, ClassObjective(attack.network), None), tasks, replace(settings, steps=20))
+    sure = [task for task in tasks if confidence(attack, pgd[task.key], task) >= HELD_CONFIDENCE]
+    assert len(sure) >= 3
+    for task in sure:
+        assert same(usual[task.key], lax[task.key])
+
+
+def confidence(attack: Attack, outcome: Outcome, task: Task) -> float:
+    """Of the wanted class at the best candidate."""
+    return float(attack.network(outcome.candidates[:1].float() / 255).softmax(1)[0, task.target_class])
+
+
 def plain_search(attack: Attack, task: Task, settings: LoopSettings) -> list[tuple[float, Tensor]]:
     """What the loop does, for one image, as its description reads: every (rank, 8-bit image) in order of rank."""
     x0 = task.x0[None].float() / 255
