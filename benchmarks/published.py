@@ -5,7 +5,8 @@
 Source: Zhang et al., "Interpretable Deep Learning under Fire" (USENIX Security 2020), with the settings of the authors'
 published research code: plain sign steps of 1/255 inside ε = 0.031, no random start, a warm start of targeted PGD,
 then the joint loss (MASK: ``benchmarks/published_mask.py``). It is judged like ours, on the 8-bit pixels. The same
-command goes on where it was stopped.
+command goes on where it was stopped. Finished cases are kept in ``benchmarks/published_cases``; remove a folder there to
+make them anew.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import torch.nn.functional as functional
 from torch import Tensor
 
 from benchmarks.bench import Photograph, basis_of, build_bench, by_stem, photographs, subjects
-from benchmarks.cases import Case, check_settings
+from benchmarks.cases import Case, CaseBook, check_settings
 from benchmarks.machine import unit_seconds, wait
 from benchmarks.published_mask import MaskAttack, MaskAttackSettings
 from skinaudit.attacks.judge import Question
@@ -39,6 +40,8 @@ from skinaudit.metrics.images import linf_levels
 EPSILON = 0.031
 STEP = 1 / 255
 SAVE_EVERY = 50
+#: Name of the stage in a book of cases.
+STAGE = "published"
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ class Attack:
 
 
 def attack_batch(bench: Workbench, name: str, batch: Sequence[Subject], work: Path) -> list[Case]:
-    """Attack, judge and store one batch; every image's result depends on that image alone."""
+    """Attack and judge one batch; every image's result depends on that image alone. Pictures stay in ``work``."""
     targets = [chosen_target(bench, subject) for subject in batch]
     file = work / f"state-{batch[0].image_id}-{len(batch)}.pt"
     found, seconds, units = search(bench, name, batch, targets, file)
@@ -200,9 +203,7 @@ def attack_batch(bench: Workbench, name: str, batch: Sequence[Subject], work: Pa
         subject = batch[place]
         picture = picture_bytes(bench.classifier, pixels, adversarial=True)
         (work / f"{subject.image_id}.png").write_bytes(picture)
-        case = judged(bench, name, subject, pixels, targets[place], seconds / len(batch), units)
-        (work / f"{subject.image_id}.json").write_text(case.model_dump_json(indent=1) + "\n", encoding="utf-8")
-        cases.append(case)
+        cases.append(judged(bench, name, subject, pixels, targets[place], seconds / len(batch), units))
     file.unlink()
     return cases
 
@@ -256,16 +257,25 @@ def judged(
     )
 
 
-def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path) -> list[Case]:
-    """Cases of these photographs in their order; those already in the work folder are read, not made again."""
+def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path, kept: Path) -> list[Case]:
+    """Cases of these photographs in their order; those in the folder ``kept`` are read, not made again."""
     # Costs are in units of the same run, so it may have another thread count than ours.
-    check_settings(work, basis_of(bench, name, (name,)))
+    check_settings(kept, basis_of(bench, name, (name,)))
+    work.mkdir(parents=True, exist_ok=True)
+    book = CaseBook(kept)
+    finished = book.done(STAGE)
     size = bench.config.batch_size
     for start in range(0, len(chosen), size):
-        todo = [one for one in chosen[start : start + size] if not (work / f"{one.stem}.json").exists()]
-        if todo:
-            attack_batch(bench, name, list(subjects(bench, todo)), work)
-    return [Case.model_validate_json((work / f"{one.stem}.json").read_text(encoding="utf-8")) for one in chosen]
+        todo = [one for one in chosen[start : start + size] if one.stem not in finished]
+        for case in attack_batch(bench, name, list(subjects(bench, todo)), work) if todo else ():
+            book.add(STAGE, case.image, (case,))
+    found = {case.image: case for case in book.cases()}
+    return [found[one.stem] for one in chosen]
+
+
+def folder_of(model: Path, name: str) -> Path:
+    """Where the finished cases of a bundle's interpreter are kept: in the repository, as they take days."""
+    return Path(__file__).parent / "published_cases" / model.name / name
 
 
 def main() -> None:
@@ -276,7 +286,7 @@ def main() -> None:
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
     parser.add_argument("--interpreter", choices=(*sorted(SETTINGS), "mask", "mask-fast"), required=True)
     parser.add_argument("--ids", type=Path, required=True, help="file that names the images, one a line")
-    parser.add_argument("--work", type=Path, required=True, help="folder for states and results")
+    parser.add_argument("--work", type=Path, required=True, help="folder for states and pictures")
     parser.add_argument("--first", type=int, help="only so many of them")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
@@ -285,7 +295,8 @@ def main() -> None:
     bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, [arguments.interpreter])
     found = photographs(arguments.images, arguments.labels, bench.classifier.classes)
     chosen = by_stem(found, arguments.ids)[: arguments.first]
-    for case in run_published(bench, arguments.interpreter, chosen, arguments.work):
+    kept = folder_of(arguments.model, arguments.interpreter)
+    for case in run_published(bench, arguments.interpreter, chosen, arguments.work, kept):
         verdict = "joint" if case.joint else "flipped" if case.flipped else "not flipped"
         print(f"{case.image}: {verdict}, L1 {case.l1:.4f}, confidence {case.confidence:.3f}, cost {case.cost:.0f}")
 

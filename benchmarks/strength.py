@@ -29,7 +29,7 @@ from benchmarks.bench import (
 from benchmarks.cases import Case, CaseBook, case_of, check_settings
 from benchmarks.command import leave, options
 from benchmarks.machine import Unit, machine, machine_line
-from benchmarks.published import run_published
+from benchmarks.published import folder_of, run_published
 from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failures, markdown, row, transfer_text
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
@@ -173,7 +173,8 @@ def main() -> None:
     run_ours(bench, chosen, list(paired.values()), book)
     cases = book.cases()
     for name, count in ((name, count) for name, count in paired.items() if count):
-        cases += run_published(bench, name, chosen[:count], arguments.work / f"published-{name}")
+        work = arguments.work / f"published-{name}"
+        cases += run_published(bench, name, chosen[:count], work, folder_of(arguments.model, name))
     rows, differences = summarise(cases, [one.stem for one in chosen], paired, bench.config.interpreters)
     facts = machine(bench.device)
     text = report(bench, cases, rows, differences, facts)

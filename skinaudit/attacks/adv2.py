@@ -120,7 +120,7 @@ class FiniteDifferenceObjective:
     """
 
     interpreter: GradientMap
-    delta: float = 1.5 / 255
+    delta: float = 32 / 255
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:

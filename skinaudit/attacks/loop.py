@@ -107,7 +107,7 @@ class Loop:
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
         best_score, best_image, best_extent = _insert(slots, score, picture, self._perturbation.extent(slots.z))
-        better = score < slots.progress - settings.improvement * slots.progress.abs()
+        better = score < slots.progress - settings.improvement * _within_rank(slots.progress)
         # Of a row without a usable gradient (NaN, overflow) nothing moves; its pixels stay inside the ball.
         gradient = self._perturbation.pull_back(slots.x0, slots.z, evaluation.gradient.nan_to_num(0.0, 0.0, 0.0))
         scale = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
@@ -142,11 +142,10 @@ class Loop:
         """Rank (lower is better), class held well enough to press on the map, map kept and class sure; each (N,)."""
         settings = self._settings
         hit = evaluation.logits.argmax(1) == slots.goal_class
-        late = slots.step >= settings.warm_steps
-        never = late & (slots.surest < HELD_CONFIDENCE)
+        never = (slots.step >= settings.warm_steps) & (slots.surest < HELD_CONFIDENCE)
         reachable = torch.where(never, settings.enough * slots.surest, HELD_CONFIDENCE)
-        unkept = slots.best_score[:, 0] >= _UNSURE
-        held = hit & (probability >= torch.where(never & unkept, settings.fallback * reachable, reachable))
+        pressed = never & (slots.best_score[:, 0] >= _UNSURE)
+        held = hit & (probability >= torch.where(pressed, settings.fallback * reachable, reachable))
         sure = hit & (probability >= reachable)
         near, alike = evaluation.map_distance <= slots.most_distance, evaluation.map_overlap >= slots.least_overlap
         kept = (near & alike).all(1)
@@ -240,6 +239,12 @@ def _tensors(slots: _Slots, name: str) -> State:
     """The tensors of a field, whether it is one or several."""
     value = getattr(slots, name)
     return value if isinstance(value, tuple) else (value,)
+
+
+def _within_rank(score: Tensor) -> Tensor:
+    """What is left of scores (N,) without the offset of their rank."""
+    offsets = score.new_tensor([0.0, _UNSURE, _DRIFTED, _HIT, _MISS])
+    return score - offsets[torch.bucketize(score, offsets[1:], right=True)]
 
 
 def _excess(evaluation: Evaluation, slots: _Slots) -> Tensor:

@@ -38,6 +38,20 @@ class Demand:
 #: costs so little ends, after long, in masks of half the image, and from scratch in masks of the whole.
 REFINED = Demand(area=3.0, destroyer=0.5, order=1.0)
 
+#: Mean lead of the predicted class for which the published margins are taken as they are.
+_TYPICAL_LEAD = 4.0
+
+
+def scale_of(logits: Tensor) -> float:
+    """Factor that brings the mean lead of the predicted class, over logits (N,K), to that of a typical network.
+
+    The margins are leads in logits. A network that was taught to be unsure leads by little and would never reach them,
+    so that only the price of the area is left and the masks end empty.
+    """
+    lead = losses.margin(logits, logits.argmax(1)).mean()
+    return _TYPICAL_LEAD / max(float(lead), 1e-3)
+
+
 #: Of a cut mask, what is taken away counts twice what is kept.
 _CUT_DESTROYER = 2.0
 #: Least and largest share of the cells ahead of a cut; drawn evenly between their logarithms.
@@ -76,6 +90,7 @@ def demand_of(
     maps: Tensor,
     evidence: Tensor,
     *,
+    scale: float = 1.0,
     half: bool = False,
 ) -> tuple[Tensor, dict[str, Tensor]]:
     """Loss of each image (N,), and its parts by name (without weight; NaN where a part does not apply).
@@ -88,6 +103,7 @@ def demand_of(
         drawn: what is asked of each.
         maps: of the drawn classes, (N,h,w) in [0,1], with a graph to the generator.
         evidence: of every class, (N,K), likewise.
+        scale: of the leads that are held against the margins (``scale_of``).
         half: the classifier judges masked images in bfloat16, which takes half the time where the processor has it.
     """
     parts = {
@@ -100,7 +116,7 @@ def demand_of(
     total = demand.area * parts["area"] + demand.smoothness * parts["smoothness"] + demand.evidence * parts["evidence"]
     rows = torch.where(drawn.present)[0]
     if len(rows):
-        own = _Present(classifier, x[rows], drawn.classes[rows], [drawn.seeds[int(row)] for row in rows], half)
+        own = _Present(classifier, x[rows], drawn.classes[rows], [drawn.seeds[int(row)] for row in rows], scale, half)
         preserved, destroyed = own.margins(demand, maps[rows])
         asked = demand.preserver * preserved + demand.destroyer * destroyed
         if demand.order:
@@ -119,6 +135,7 @@ class _Present:
     x: Tensor
     classes: Tensor
     seeds: list[int]
+    scale: float
     half: bool
 
     def margins(self, demand: Demand, masks: Tensor) -> tuple[Tensor, Tensor]:
@@ -141,8 +158,8 @@ class _Present:
         return lacking + _CUT_DESTROYER * losses.destroyer_margin(left, self.classes)
 
     def _logits(self, masks: Tensor, around: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (n,K) of what the masks keep, with ``around`` in place of the rest, and of the rest, the reverse."""
+        """Scaled logits (n,K) of what the masks keep, with ``around`` in place of the rest, and of the rest, the reverse."""
         images = torch.cat([keep_masked(self.x, masks, around), keep_masked(self.x, 1 - masks, inside)])
         with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.half):
-            kept, left = self.classifier(images).float().chunk(2)
+            kept, left = (self.scale * self.classifier(images).float()).chunk(2)
         return kept, left

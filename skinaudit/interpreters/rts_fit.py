@@ -17,13 +17,13 @@ from torch import Tensor
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.interpreters.rts import blank_generator, features_of
 from skinaudit.interpreters.rts_checkpoint import FitState, read_state, write_state
-from skinaudit.interpreters.rts_demand import Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import Demand, Drawn, demand_of, scale_of
 from skinaudit.interpreters.rts_network import MaskGenerator
 from skinaudit.interpreters.rts_schedule import FitSettings, rate_at, split
 
 #: Fewest images of which a part can be held out.
 FEWEST_IMAGES = 8
-#: Images whose features set the standardisation.
+#: Images whose features set the standardisation, and whose leads the scale of the margins.
 _MEASURED = 64
 
 
@@ -115,6 +115,7 @@ class _Job:
         self.position = 0  # steps taken
         self.epochs: list[Epoch] = []
         self.best = _copy(generator)
+        self.scale = 1.0
 
     @classmethod
     def begin(cls, classifier: Classifier, images: NDArray[np.uint8], settings: FitSettings) -> _Job:
@@ -125,8 +126,9 @@ class _Job:
             generator = blank_generator(classifier, probe).to(device)
         job = cls(classifier, images, settings, generator)
         with torch.no_grad():
-            _, scales = features_of(classifier, job.pixels(job.training[:_MEASURED]))
+            logits, scales = features_of(classifier, job.pixels(job.training[:_MEASURED]))
             generator.measure(scales)
+        job.scale = scale_of(logits)
         job.best = _copy(generator)
         return job
 
@@ -214,8 +216,8 @@ class _Job:
             logits, scales = features_of(self.classifier, x)
         drawn = Drawn.draw(logits, self.settings.absent_share, draws)
         maps, evidence = self.generator(scales, drawn.classes)
-        half = self.settings.half
-        return demand_of(demand, self.classifier, x, logits, drawn, maps, evidence, half=half)
+        scale, half = self.scale, self.settings.half
+        return demand_of(demand, self.classifier, x, logits, drawn, maps, evidence, scale=scale, half=half)
 
     def _look(self, demand: Demand) -> Epoch:
         """The same images, classes and replacements after every epoch."""

@@ -101,8 +101,9 @@ def test_finite_difference_at_the_step_used_points_the_same_way(activation: type
     goal, heavy = goal_for(grad), torch.full((3,), 1e4)
     exact = MapObjective(grad).evaluate(batch(), heavy, goal, ()).gradient.flatten(1)
     estimate = FiniteDifferenceObjective(grad).evaluate(batch(), heavy, goal, ()).gradient.flatten(1)
-    assert (functional.cosine_similarity(exact, estimate) > 0.99).all()
-    torch.testing.assert_close(estimate.norm(dim=1), exact.norm(dim=1), rtol=0.05, atol=0)
+    # A long step: it must look past the kinks of larger networks, where a short one sees none (docs/method.md).
+    assert (functional.cosine_similarity(exact, estimate) > 0.8).all()
+    torch.testing.assert_close(estimate.norm(dim=1), exact.norm(dim=1), rtol=0.1, atol=0)
 
 
 @pytest.mark.parametrize(("name", "bare", "joint"), [("grad", 1, 3), ("smooth-grad", 4, 10)])
