@@ -5,8 +5,8 @@
 Source: Zhang et al., "Interpretable Deep Learning under Fire" (USENIX Security 2020), with the settings of the authors'
 published research code: plain sign steps of 1/255 inside ε = 0.031, no random start, a warm start of targeted PGD,
 then the joint loss (MASK: ``benchmarks/published_mask.py``). It is judged like ours, on the 8-bit pixels. The same
-command goes on where it was stopped. Finished cases are kept in ``benchmarks/published_cases``; remove a folder there to
-make them anew.
+command goes on where it was stopped. Finished cases are kept in ``benchmarks/published_cases``; remove a folder there
+to make them anew.
 """
 
 from __future__ import annotations
