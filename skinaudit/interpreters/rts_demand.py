@@ -158,7 +158,7 @@ class _Present:
         return lacking + _CUT_DESTROYER * losses.destroyer_margin(left, self.classes)
 
     def _logits(self, masks: Tensor, around: Tensor, inside: Tensor) -> tuple[Tensor, Tensor]:
-        """Scaled logits (n,K) of what the masks keep, with ``around`` in place of the rest, and of the rest, the reverse."""
+        """Scaled logits (n,K) of what masks keep, ``around`` in place of the rest; and of that rest, the reverse."""
         images = torch.cat([keep_masked(self.x, masks, around), keep_masked(self.x, 1 - masks, inside)])
         with torch.autocast(self.x.device.type, torch.bfloat16, enabled=self.half):
             kept, left = (self.scale * self.classifier(images).float()).chunk(2)

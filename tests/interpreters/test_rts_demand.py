@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor
 
-from skinaudit.interpreters.rts_demand import REFINED, Demand, Drawn, demand_of
+from skinaudit.interpreters.rts_demand import REFINED, Demand, Drawn, demand_of, scale_of
 from skinaudit.interpreters.rts_losses import area, cut, total_variation
 from skinaudit.interpreters.rts_substrate import blur, keep_masked, substrates
 from tests.small_networks import images, small_network
@@ -120,3 +120,13 @@ def test_the_same_draws_ask_the_same() -> None:
     first, second = (Drawn.draw(logits, 0.5, np.random.default_rng(3)) for _ in range(2))
     assert torch.equal(first.classes, second.classes)
     assert first.seeds == second.seeds
+
+
+def test_leads_count_in_units_of_the_networks_own() -> None:
+    unsure = torch.tensor([[1.5, 0.5, 0.0], [0.0, 0.2, 1.2]])
+    assert scale_of(unsure) == pytest.approx(4.0)  # its mean lead is 1
+    assert scale_of(8 * unsure) == pytest.approx(0.5)
+    network, evidence = small_network(), torch.zeros(3, 3)
+    found, _ = demand_of(REFINED, network, batch(), network(batch()), DRAWN, masks(), evidence, scale=3.0)
+    thrice, _ = demand_of(REFINED, lambda x: 3 * network(x), batch(), network(batch()), DRAWN, masks(), evidence)
+    torch.testing.assert_close(found, thrice)
