@@ -50,16 +50,16 @@ class MaskSettings:
         return float(first * (last / first) ** share)
 
     def fast(self) -> MaskSettings:
-        """A third of the steps, longer ones towards the end; settings that are fast stay as they are.
+        """Less than a third of the steps, longer ones towards the end; settings that are fast stay as they are.
 
         The first steps decide which of many near-optima a search ends in, so they stay. What follows is a slow drift,
-        because Adam remembers large early gradients: forgetting most of them, and a larger rate, make it in a third of
+        because Adam remembers large early gradients: forgetting most of them, and larger rates, make it in a third of
         the time. Chosen on validation photographs.
         """
         if self.late_from is not None:
             return self
-        rates = (2 * self.learning_rate, self.learning_rate)
-        count, late = max(1, self.iterations // 3), self.iterations // 10
+        rates = (3 * self.learning_rate, self.learning_rate)
+        count, late = max(1, self.iterations * 8 // 25), self.iterations // 10
         return replace(self, iterations=count, late_from=late, late_rates=rates, late_memory=1 / 16)
 
 
