@@ -4,7 +4,8 @@
         [--count 16] [--threads 1] [--json FILE] [--write docs/benchmarks.md]
 
 A map of the published setting is itself one of many: the same search with other jumps of the image shows how many ranks
-it has in common with itself. Photographs are taken evenly from the sorted folder; each map is that of the class which the model predicts.
+it has in common with itself. Photographs are taken evenly from the sorted folder; each map is that of the class which
+the model predicts.
 """
 
 from __future__ import annotations

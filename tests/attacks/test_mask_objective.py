@@ -179,4 +179,4 @@ def test_attack_flips_the_class_and_brings_the_map_of_the_honest_search_nearer_t
     assert confidence > 0.95
     assert plain_confidence > 0.95
     # In the first corner is what counts more, so there PGD alone is not far from the wanted map.
-    assert distance < plain_distance - (0.0 if corner == 0 else 0.05)
+    assert distance < plain_distance - (0.0 if corner == 0 else 0.03)
