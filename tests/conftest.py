@@ -1,8 +1,9 @@
-"""Conditions that hold in every test: no network, one thread, no file outside the temporary folder."""
+"""Conditions that hold in every test: no network, one thread, no file outside the temporary folder, SIGINT heard."""
 
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +12,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import pytest
 import torch
+
+# A shell starts what it puts into the background with this signal ignored, and commands that tests start inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 THREADS = 1  # the suite runs in two processes; threads that wait for each other would slow both
 
