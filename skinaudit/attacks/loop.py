@@ -107,7 +107,7 @@ class Loop:
         active = slots.step < settings.steps
         score = torch.where(active, score, math.inf)
         best_score, best_image, best_extent = _insert(slots, score, picture, self._perturbation.extent(slots.z))
-        better = score < slots.progress - settings.improvement * _within_rank(slots.progress)
+        better = score < slots.progress - settings.improvement * within_rank(slots.progress)
         # Of a row without a usable gradient (NaN, overflow) nothing moves; its pixels stay inside the ball.
         gradient = self._perturbation.pull_back(slots.x0, slots.z, evaluation.gradient.nan_to_num(0.0, 0.0, 0.0))
         scale = gradient.abs().mean((1, 2, 3), keepdim=True).clamp_min(torch.finfo(gradient.dtype).tiny)
@@ -241,8 +241,12 @@ def _tensors(slots: _Slots, name: str) -> State:
     return value if isinstance(value, tuple) else (value,)
 
 
-def _within_rank(score: Tensor) -> Tensor:
-    """What is left of scores (N,) without the offset of their rank."""
+def within_rank(score: Tensor) -> Tensor:
+    """What is left of scores (N,) without the offset of their rank: an improvement is a share of that alone.
+
+    >>> within_rank(torch.tensor([0.5, 2.5, 4.25, 10.5, 1000.5])).tolist()
+    [0.5, 0.5, 0.25, 0.5, 0.5]
+    """
     offsets = score.new_tensor([0.0, _UNSURE, _DRIFTED, _HIT, _MISS])
     return score - offsets[torch.bucketize(score, offsets[1:], right=True)]
 
