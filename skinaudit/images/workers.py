@@ -10,7 +10,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -21,6 +21,8 @@ from skinaudit.images.reading import Reading
 from skinaudit.images.refusal import ImageRefused
 
 __all__ = ["DecoderPool", "DecoderUnavailable", "Limits"]
+
+_HEED_SECONDS = 0.25  # an interruption that comes just before a wait begins does not end that wait
 
 
 class DecoderPool:
@@ -85,7 +87,7 @@ class DecoderPool:
                 or ran out of memory.
             DecoderUnavailable: no decoding process starts.
         """
-        answer = self._threads.submit(self._answer, path).result()
+        answer = _result(self._threads.submit(self._answer, path))
         if isinstance(answer, ImageRefused):
             raise answer
         return answer
@@ -101,9 +103,9 @@ class DecoderPool:
             for path in paths:
                 waiting.append(self._threads.submit(self._answer, path))
                 if len(waiting) > self._ahead:
-                    yield waiting.popleft().result()
+                    yield _result(waiting.popleft())
             while waiting:
-                yield waiting.popleft().result()
+                yield _result(waiting.popleft())
         finally:
             for future in waiting:
                 future.cancel()
@@ -128,3 +130,10 @@ class DecoderPool:
             self._processes.add(process)
         process.await_ready()
         return process
+
+
+def _result(future: Future[Picture | ImageRefused]) -> Picture | ImageRefused:
+    """What a future gives, waited for in slices, so that no Ctrl-C goes unheard until the decoder answers."""
+    while not future.done():
+        wait((future,), _HEED_SECONDS)
+    return future.result()
