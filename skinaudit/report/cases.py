@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -58,25 +59,30 @@ def _both_kinds(failures: Sequence[Chosen], room: int) -> list[Chosen]:
 def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str] = frozenset()) -> list[Chosen]:
     """The worst rows, each of another image: hidden before visible, missed malignancy before others, surer first.
 
-    As sure as the model was both before and after: a diagnosis that it hardly gave is no great loss.
-    Interpreters whose map hardly depends on the diagnosis are ``uninformative``; their cases come after the others.
+    As sure as the model was both before and after: a diagnosis that it hardly gave is no great loss. Among cases as
+    grave as each other, the interpreters take turns. Interpreters whose map hardly depends on the diagnosis are
+    ``uninformative``; their cases come after the others.
     """
-    ranked = sorted(
-        (case for case in cases if case.kind != "held"),
-        key=lambda case: (
-            case.kind != "joint",
-            case.adv2.interpreter in uninformative,
-            not case.crosses_to_benign,
-            -min(_confidence(case.image), _confidence(case.adv2)),
-            -_confidence(case.adv2),
-            case.image.image_id,
-        ),
-    )
-    # The same photograph twice would show one weakness twice.
-    worst_of_image: dict[str, Chosen] = {}
-    for case in ranked:
-        worst_of_image.setdefault(case.image.image_id, case)
-    return list(worst_of_image.values())[:most]
+    left = [case for case in cases if case.kind != "held"]
+    chosen: list[Chosen] = []
+    while left and len(chosen) < most:
+        turns = Counter(case.adv2.interpreter for case in chosen)
+        worst = min(
+            left, key=lambda case: (*_gravity(case, uninformative), turns[case.adv2.interpreter], *_surest(case))
+        )
+        chosen.append(worst)
+        # The same photograph twice would show one weakness twice.
+        left = [case for case in left if case.image.image_id != worst.image.image_id]
+    return chosen
+
+
+def _gravity(case: Chosen, uninformative: frozenset[str]) -> tuple[bool, bool, bool]:
+    return case.kind != "joint", case.adv2.interpreter in uninformative, not case.crosses_to_benign
+
+
+def _surest(case: Chosen) -> tuple[float, float, str]:
+    before, after = _confidence(case.image), _confidence(case.adv2)
+    return -min(before, after), -after, case.image.image_id
 
 
 def _confidence(verdict: ImageRecord | Record) -> float:

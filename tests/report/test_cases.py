@@ -54,6 +54,26 @@ def test_a_diagnosis_that_the_model_hardly_gave_is_not_the_worst() -> None:
     assert [case.image.image_id for case in worst_first(found, 9)] == ["sure", "doubtful"]
 
 
+def test_equally_grave_cases_take_turns_among_the_interpreters() -> None:
+    records = [
+        verdict("a", "adv2", interpreter="grad", confidence=0.999),
+        verdict("b", "adv2", interpreter="grad", confidence=0.998),
+        verdict("b", "adv2", interpreter="cam", confidence=0.97),
+        verdict("a", "adv2", interpreter="cam", confidence=0.99),
+        verdict("alarm", "adv2", interpreter="rts", source=1, target=0, confidence=0.999),
+        verdict("c", "adv2", interpreter="grad", confidence=0.96),
+    ]
+    found = [
+        case
+        for name in ("cam", "grad", "rts")
+        for case in candidates(
+            header(), [image(name) for name in ("a", "b", "c", "alarm")], [r for r in records if r.interpreter == name]
+        )
+    ]
+    picked = [(case.image.image_id, case.adv2.interpreter) for case in worst_first(found, 9)]
+    assert picked == [("a", "grad"), ("b", "cam"), ("c", "grad"), ("alarm", "rts")]
+
+
 def test_pgd_stands_beside_adv2_of_the_same_image() -> None:
     records = [verdict("a", "adv2"), verdict("b", "adv2"), verdict("b", "pgd")]
     found = candidates(header(), [image("a"), image("b")], records)
