@@ -27,6 +27,11 @@ class Clean:
         """Softmax of the network's own logits."""
         return tuple(self.logits.softmax(0).tolist())
 
+    @property
+    def blank_maps(self) -> tuple[str, ...]:
+        """Interpreters whose map marks nothing."""
+        return tuple(name for name, saliency in self.maps.items() if distance.marks_nothing(saliency[None]).item())
+
 
 @dataclass(frozen=True)
 class Question:

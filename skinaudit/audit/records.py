@@ -39,6 +39,7 @@ class ImageRecord(Frozen):
     subgroups: dict[str, str] = {}  # label column -> value, for the columns that the header names
     prediction: Prediction | None = None
     rounding_logit_change: float | None = None  # effect of showing 8-bit pixels instead of the resampler's floats
+    blank_maps: tuple[str, ...] = ()  # interpreters whose map of the unchanged image marks nothing
     artifacts: dict[str, str] = {}  # kind -> path inside the run: "clean" (PNG), "map-cam", "map-grad" (NPY)
 
 

@@ -19,6 +19,9 @@ from torch import Tensor
 #: Side of scikit-image's default uniform SSIM window.
 SSIM_WINDOW = 7
 
+#: From this value on a pixel counts as marked.
+BRIGHT = 0.5
+
 DoubleMap = NDArray[np.float64]
 
 
@@ -159,6 +162,17 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     (tensor([1.]), tensor([0.9602]))
     """
     return _per_image(a, b, _ssim_of_one)
+
+
+def marks_nothing(maps: Tensor) -> Tensor:
+    """Whether no pixel of a map reaches one half: (N, h, w) -> (N,) bool. A map that is not finite marks nothing.
+
+    A map with min-max always reaches 1, unless it is constant; those of RTS and MASK need not.
+
+    >>> marks_nothing(torch.tensor([[[0.1, 0.2]], [[0.1, 0.6]]])).tolist()
+    [True, False]
+    """
+    return ~(maps.flatten(1).amax(1) >= BRIGHT)
 
 
 def _check_pair(a: Tensor, b: Tensor) -> None:

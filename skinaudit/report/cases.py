@@ -61,7 +61,7 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
 
     As sure as the model was both before and after: a diagnosis that it hardly gave is no great loss. Among cases as
     grave as each other, the interpreters take turns. Interpreters whose map hardly depends on the diagnosis are
-    ``uninformative``; their cases come after the others.
+    ``uninformative``; their cases come after the others, as do those whose benign map marks nothing.
     """
     left = [case for case in cases if case.kind != "held"]
     chosen: list[Chosen] = []
@@ -77,7 +77,8 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
 
 
 def _gravity(case: Chosen, uninformative: frozenset[str]) -> tuple[bool, bool, bool]:
-    return case.kind != "joint", case.adv2.interpreter in uninformative, not case.crosses_to_benign
+    says_little = case.adv2.interpreter in uninformative or case.adv2.interpreter in case.image.blank_maps
+    return case.kind != "joint", says_little, not case.crosses_to_benign
 
 
 def _surest(case: Chosen) -> tuple[float, float, str]:

@@ -215,3 +215,8 @@ def test_distances_are_measured_to_the_map_that_a_question_names() -> None:
     for verdict in bench.verdicts(questions):
         assert verdict.shown_distance.l1 == pytest.approx(float((verdict.shown - other).abs().mean()), abs=1e-6)
         assert verdict.original_distance.l1 == pytest.approx(float((verdict.original - other).abs().mean()), abs=1e-6)
+
+
+def test_a_map_below_one_half_everywhere_is_blank() -> None:
+    maps = {"rts": torch.full((4, 4), 0.49), "cam": torch.eye(4), "mask": torch.full((4, 4), torch.nan)}
+    assert Clean(torch.tensor([1.0, 2.0]), 1, maps).blank_maps == ("rts", "mask")

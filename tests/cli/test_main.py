@@ -30,6 +30,13 @@ def test_importing_the_command_line_imports_nothing_heavy() -> None:
     assert _python(code).strip() == "[]"
 
 
+def test_the_package_runs_as_the_command() -> None:
+    done = subprocess.run([sys.executable, "-m", "skinaudit", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == f"skinaudit {__version__}\n"
+    done = subprocess.run([sys.executable, "-m", "skinaudit", "audit", "--no-such"], capture_output=True, text=True)
+    assert done.returncode == 2
+
+
 def test_help_takes_less_than_a_second_and_a_half() -> None:
     code = "import sys; from skinaudit.cli import main; sys.exit(main(['--help']))"
     times = []

@@ -54,6 +54,13 @@ def test_a_diagnosis_that_the_model_hardly_gave_is_not_the_worst() -> None:
     assert [case.image.image_id for case in worst_first(found, 9)] == ["sure", "doubtful"]
 
 
+def test_a_map_that_marked_nothing_comes_after_the_others() -> None:
+    records = [verdict("blank", "adv2", confidence=0.999), verdict("marked", "adv2", confidence=0.9)]
+    images = [image("blank").model_copy(update={"blank_maps": ("cam",)}), image("marked")]
+    found = candidates(header(), images, records)
+    assert [case.image.image_id for case in worst_first(found, 9)] == ["marked", "blank"]
+
+
 def test_equally_grave_cases_take_turns_among_the_interpreters() -> None:
     records = [
         verdict("a", "adv2", interpreter="grad", confidence=0.999),

@@ -33,6 +33,25 @@ def words(result: InterpreterResult) -> str:
     return " ".join(result.findings).replace("\u00a0", " ")
 
 
+def test_maps_that_mark_nothing_before_the_attack_are_counted() -> None:
+    records = rows("adv2", 12)
+    images = [
+        ImageRecord(
+            image_id=record.image_id,
+            status="attacked",
+            prediction=probabilities(0, 0.9),
+            blank_maps=("cam",) if number < 3 else ("rts",),
+        )
+        for number, record in enumerate(records)
+    ]
+    records[0] = verdict("i000", "adv2", kept=False)
+    head = header(("cam",), labels_given=False, images_found=12)
+    (found,) = summarise(SyntheticRun(Path(), head, images, records)).interpreters
+    assert "The CAM map of 3 of 12 images marks nothing before the attack" in words(found)
+    assert "2 of these count as kept" in words(found)
+    assert "marks nothing" not in words(run(rows("adv2", 12)).interpreters[0])
+
+
 def test_verdict_says_that_the_explanation_stayed_when_any_map_was_kept() -> None:
     report = run(rows("adv2", 14))
     assert report.level == "changed unseen"

@@ -285,5 +285,5 @@ def _image_record(prepared: Prepared, specimen: Specimen, clean: Clean | None = 
         subgroups=dict(specimen.subgroups),
         prediction=prediction_of(clean or look) if look else None,
         rounding_logit_change=look.rounding if look else None,
-        artifacts={},
+        blank_maps=clean.blank_maps if clean else (),
     )

@@ -49,6 +49,7 @@ def interpreter_result(
         cases_text=_cases_text(threat, rows, len(candidates)),
         findings=(
             *_findings(threat, title, arms, excess, insensitive),
+            *_blank_finding(threat, title, name, candidates),
             *wanted_maps_findings(threat, title, arms, records),
             *(direction.text for direction in directions if (judged := _of(arms, "adv2")) and judged.n),
         ),
@@ -117,6 +118,19 @@ def _findings(
         )
     found.extend(_controls_findings([arm for arm in arms if arm.attack in CONTROLS and arm.n]))
     return tuple(found)
+
+
+def _blank_finding(threat: ThreatModel, title: str, name: str, candidates: Sequence[Chosen]) -> tuple[str, ...]:
+    """That some maps mark nothing even before the attack: keeping such a map is no achievement."""
+    blank = [case for case in candidates if name in case.image.blank_maps]
+    if not blank or not threat.keeps_map:
+        return ()
+    kept = sum(bool(case.adv2.kept) for case in blank)
+    text = (
+        f"The {title} map of {len(blank)} of {images(len(candidates))} marks nothing before the attack (no pixel "
+        f"reaches one half): there was nothing to keep. {kept} of these count as kept after it."
+    )
+    return (text,)
 
 
 def _headline(threat: ThreatModel, title: str, adv2: Arm) -> str:
