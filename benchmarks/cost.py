@@ -37,6 +37,7 @@ from skinaudit.attacks.adv2 import (
 from skinaudit.attacks.loop import Loop
 from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf
+from skinaudit.attacks.rts_objective import RtsObjective
 from skinaudit.attacks.tasks import MapGoal, Task
 from skinaudit.interpreters.cam import Cam
 from skinaudit.interpreters.grad import Grad
@@ -44,10 +45,12 @@ from skinaudit.interpreters.grad_cam import GradCam
 from skinaudit.interpreters.grad_cam_plus_plus import GradCamPlusPlus
 from skinaudit.interpreters.integrated_gradients import IntegratedGradients
 from skinaudit.interpreters.layer_cam import LayerCam
+from skinaudit.interpreters.rts import Rts, blank_generator
 from skinaudit.interpreters.smooth_grad import SmoothGrad
 
 CLASSES, SIZE = 7, 224
-BOUNDS = {"CAM": 1.15, "GRAD, finite difference": 3.3}
+BOUNDS = {"CAM": 1.15, "GRAD, finite difference": 3.3, "RTS": 1.7}
+FAMILIES = {"CAM": "activation", "GRAD, finite difference": "gradient", "RTS": "learned"}
 LOOP_BOUND = 0.05
 NETWORKS: dict[str, Callable[[], nn.Module]] = {
     "EfficientNet-lite0 (timm)": lambda: timm.create_model("tf_efficientnet_lite0", num_classes=CLASSES),
@@ -96,6 +99,7 @@ def rows_of(network: nn.Module, probe: Tensor, *, double_backward: bool) -> dict
         "bare": ClassObjective(network),
         "CAM": MapObjective(Cam.for_network(network, probe)),
         "GRAD, finite difference": FiniteDifferenceObjective(Grad(network)),
+        "RTS": RtsObjective(random_rts(network, probe)),
         "Grad-CAM": MapObjective(GradCam.for_network(network, probe)),
         "Grad-CAM++": MapObjective(GradCamPlusPlus.for_network(network, probe)),
         "LayerCAM": MapObjective(LayerCam.for_network(network, probe)),
@@ -105,10 +109,16 @@ def rows_of(network: nn.Module, probe: Tensor, *, double_backward: bool) -> dict
     return rows | ({"GRAD, double backward": MapObjective(Grad(network))} if double_backward else {})
 
 
+def random_rts(network: nn.Module, probe: Tensor) -> Rts:
+    """RTS with a generator that was never fitted."""
+    generator = blank_generator(network, probe).to(probe.device)
+    return Rts(network, generator.eval().requires_grad_(requires_grad=False))
+
+
 def goal_for(objective: Objective, x: Tensor) -> Goal:
     """A random target map of the size that the objective's interpreter gives."""
     target = torch.arange(len(x), device=x.device) % CLASSES
-    if not isinstance(objective, MapObjective | FiniteDifferenceObjective):
+    if not isinstance(objective, MapObjective | FiniteDifferenceObjective | RtsObjective):
         return Goal(target)
     size = objective.interpreter.explain(x, target).shape
     return Goal(target, (torch.rand(size, generator=torch.Generator().manual_seed(1)).to(x.device),))
@@ -193,8 +203,7 @@ def loop_share(name: str, interpreter: str, batch: int, steps: int, device: torc
     objective = rows_of(network, x[:1].to(device), double_backward=False)[interpreter]
     goal = goal_for(objective, x.to(device))
     timed = Timed(objective, device)
-    family = "activation" if interpreter == "CAM" else "gradient"
-    settings = LoopSettings.for_attack(family, steps=steps, warm_steps=0, early_stop=False)
+    settings = LoopSettings.for_attack(FAMILIES[interpreter], steps=steps, warm_steps=0, early_stop=False)
     pixels = (x * 255).round().to(torch.uint8)
     goals = [(MapGoal(one.cpu()),) for one in goal.target_map]
     tasks = [Task(str(i), pixels[i], int(goal.target_class[i]), goals[i]) for i in range(batch)]
