@@ -1,7 +1,8 @@
 """The last features that still say where in the image they are: of a convolution, or of a transformer's tokens.
 
 Behind the last attention of a vision transformer often only the class token goes on, so that patch tokens taken there
-have no gradient. What the last attention reads, the output of the normalisation before it, has one for every patch.
+have no gradient. What the last attention reads has one for every patch: the output of the normalisation before it or,
+where that comes behind attention and is added to the tokens (Swin, version 2), their sum.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ _NORMALISATION = {
     functional.layer_norm, torch.layer_norm, torch.ops.aten.layer_norm,
     functional.rms_norm, torch.rms_norm, torch.ops.aten.rms_norm,
 }  # fmt: skip
+_ADDITION = {torch.add, Tensor.add, Tensor.add_, torch.ops.aten.add, torch.ops.aten.add_}
 #: Class and register tokens before those of the patches; transformers in use have up to five.
 _MOST_PREFIX_TOKENS = 8
 
@@ -67,6 +69,8 @@ class LastSpatialFeatures(LastFeatureMap):
         if called is functional.multi_head_attention_forward:
             self._attended = self._normalised
         elif isinstance(result, Tensor) and result.dim() > 2:
+            if called in _ADDITION and self._normalised is not None and any(one is self._normalised for one in args):
+                self._normalised = result
             self._note_tokens(called, result)
         return result
 
@@ -75,9 +79,18 @@ class LastSpatialFeatures(LastFeatureMap):
             self._attended = self._normalised
         elif func in CONVOLUTION:
             self._normalised = self._attended = None
-        # Queries and keys, normalised head by head as (N,heads,T,d), are not what tokens look like.
-        elif func in _NORMALISATION and (result.dim() == 3 or self._normalised is None or self._normalised.dim() == 4):
+        elif func in _NORMALISATION and (result.dim() == 3 or self._lies_as_the_image(result)):
             self._normalised = result
+
+    def _lies_as_the_image(self, result: Tensor) -> bool:
+        """Is this (N,h,w,C)? Queries and keys, normalised head by head, are (N,heads,T,d)."""
+        height, width = self.extent
+        if result.dim() != 4:
+            return False
+        if not height * width:
+            return self._normalised is None or self._normalised.dim() == 4
+        # The grid of the patches, or a coarser one, rounded up or down.
+        return abs(result.shape[1] * width - result.shape[2] * height) < max(height, width)
 
     def located(self, x: Tensor) -> SpatialFeatures:
         """The last features of the forward pass of images x (N,3,H,W), with their graph.

@@ -6,6 +6,7 @@ import pytest
 import timm
 import torch
 import torchvision.models as tv
+from timm.models import mvitv2
 from torch import Tensor, nn
 
 from skinaudit.classifier.features import FeaturesUnavailable, LastFeatureMap
@@ -79,12 +80,44 @@ def test_tokens_that_the_last_attention_reads_are_laid_out_as_their_patches_lie(
             assert torch.equal(grid[:, :, row, column], tokens[:, prefix + row * columns + column])
 
 
-def test_the_last_features_of_a_network_of_windows_are_channels_last() -> None:
-    network = seeded(lambda: tv.SwinTransformer([4, 4], 24, [1, 1], [2, 2], [4, 4], num_classes=3))
+SWIN = {"num_classes": 3, "img_size": 64, "embed_dim": 24, "depths": (1, 2), "num_heads": (1, 2)}
+WINDOWS = {
+    "torchvision": (
+        lambda: tv.SwinTransformer([4, 4], 24, [1, 1], [2, 2], [4, 4], num_classes=3),
+        lambda net: net.features[-1][-1].norm1,
+    ),
+    "timm": (
+        lambda: timm.create_model("swin_tiny_patch4_window7_224", **SWIN, window_size=4),
+        lambda net: net.layers[-1].blocks[-1].norm1,
+    ),
+}
+
+
+@pytest.mark.parametrize("build", WINDOWS)
+def test_the_last_features_of_a_network_of_windows_are_channels_last(build: str) -> None:
+    network = seeded(WINDOWS[build][0])
     found = located(network, image(64, 64))
     assert found.layout == "channels last"
-    normalised = hooked(network.features[-1][-1].norm1, network, image(64, 64))
+    normalised = hooked(WINDOWS[build][1](network), network, image(64, 64))
     assert torch.equal(found.on_grid(found.values), normalised.permute(0, 3, 1, 2))
+
+
+def test_tokens_that_are_normalised_behind_attention_count_with_what_they_are_added_to() -> None:
+    network = seeded(lambda: timm.create_model("swinv2_tiny_window8_256", **SWIN, window_size=4))
+    for block in (block for layer in network.layers for block in layer.blocks):
+        nn.init.ones_(block.norm1.weight)  # zero as they are drawn, which would make a block no change
+        nn.init.ones_(block.norm2.weight)
+    found = located(network, image(64, 64))
+    read = hooked(network.layers[-1].blocks[-2], network, image(64, 64))
+    torch.testing.assert_close(found.on_grid(found.values), read.permute(0, 3, 1, 2))
+
+
+def test_values_that_are_normalised_head_by_head_are_no_features() -> None:
+    sizes = mvitv2.MultiScaleVitCfg(depths=(1, 1), embed_dim=16, num_heads=2)
+    network = seeded(lambda: mvitv2.MultiScaleVit(sizes, img_size=(64, 64), num_classes=3))
+    found = located(network, image(64, 64))
+    assert (found.layout, found.size) == ("tokens", (8, 8))
+    assert torch.equal(found.values, hooked(network.norm, network, image(64, 64)))
 
 
 def test_without_attention_the_last_normalised_tokens_count() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from copy import deepcopy
 
+import timm
 import torch
 import torchvision.models as tv
 from monai.networks.nets import DenseNet
@@ -33,6 +34,8 @@ def last_layer(network: nn.Module) -> nn.Module:
         return network.encoder.layers[-1].ln_1
     if isinstance(network, tv.SwinTransformer):
         return network.features[-1][-1].norm1
+    if isinstance(network, timm.models.SwinTransformer):
+        return network.layers[-1].blocks[-1].norm1
     found = network.blocks[-1].norm1 if hasattr(network, "cls_token") else getattr(network, "features", None)
     layer = found if found is not None else network.bn2
     assert isinstance(layer, nn.Module)
@@ -41,7 +44,7 @@ def last_layer(network: nn.Module) -> nn.Module:
 
 def reshape_of(network: nn.Module) -> Callable[[Tensor], Tensor] | None:
     """What makes (N,C,h,w) of the layer's output, as the oracle's documentation has it."""
-    if isinstance(network, tv.SwinTransformer):
+    if isinstance(network, tv.SwinTransformer | timm.models.SwinTransformer):
         return lambda values: values.permute(0, 3, 1, 2)
     if hasattr(network, "cls_token") or isinstance(network, MonaiVit | tv.VisionTransformer):
         return lambda values: values[:, 1:].reshape(len(values), 4, 4, -1).permute(0, 3, 1, 2)

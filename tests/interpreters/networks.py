@@ -66,6 +66,15 @@ TOKENS: dict[str, Build] = {
     "timm vit": lambda: timm.create_model("test_vit", num_classes=4, img_size=64),
     "torchvision vit": lambda: tv.VisionTransformer(64, 16, 2, 2, 32, 64, num_classes=4),
     "torchvision swin": lambda: tv.SwinTransformer([4, 4], 24, [1, 1], [2, 2], [4, 4], num_classes=4),
+    "timm swin": lambda: timm.create_model(
+        "swin_tiny_patch4_window7_224",
+        num_classes=4,
+        img_size=64,
+        window_size=4,
+        embed_dim=24,
+        depths=(1, 2),
+        num_heads=(1, 2),
+    ),
     "timm mixer": lambda: timm.create_model("mixer_s32_224", num_classes=4, img_size=64),
 }
 
