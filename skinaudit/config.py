@@ -200,6 +200,8 @@ class AuditConfig(Frozen):
         if self.threat.norm is not Norm.LINF:
             raise ValueError("a sweep of radii belongs to the norm linf; leave it out with the norm flow")
         most = self.threat.epsilon_levels
+        if most == 1:
+            raise ValueError("a sweep takes grey levels below epsilon, and below 1/255 there is none")
         if min(self.sweep) < 1 or max(self.sweep) >= most or len(set(self.sweep)) != len(self.sweep):
             raise ValueError(f"a sweep takes different grey levels from 1 to {most - 1}, below epsilon")
         return self

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.plan import shapes
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.survey import Specimen, derive, read_again
 from skinaudit.calibration.drift import CalibrationImage, measure_drift
-from skinaudit.calibration.thresholds import DriftThreshold, read_thresholds
+from skinaudit.calibration.thresholds import (
+    ENOUGH_COSTLY_IMAGES,
+    ENOUGH_IMAGES,
+    DriftThreshold,
+    Origin,
+    read_thresholds,
+)
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.config import AuditConfig
 from skinaudit.images.decoder import Decoder
 from skinaudit.images.refusal import ImageRefused
 from skinaudit.interpreters.registry import title_of
-
-Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
-#: Clean images that an uncalibrated model is calibrated on at most; fewer where one map costs hundreds of passes.
-CALIBRATION_IMAGES, COSTLY_CALIBRATION_IMAGES = 100, 30
 
 
 def drift_limits(
@@ -30,30 +31,32 @@ def drift_limits(
     chosen: set[str],
     decoder: Decoder,
     progress: Progress,
-) -> tuple[dict[str, DriftThreshold], Origin]:
-    """From the bundle; else measured now, on images that are not attacked where there are enough of them."""
+) -> tuple[dict[str, DriftThreshold], dict[str, Origin]]:
+    """By interpreter, with where each comes from: the bundle, else measured now, on images that are not attacked.
+
+    Where too few are left over, attacked ones fill up.
+    """
     stored = read_thresholds(classifier.description.calibration, classifier.digest)
-    missing = [name for name in config.interpreters if name not in stored]
-    if not missing:
-        return {name: stored[name] for name in config.interpreters}, "bundle"
-    spare = [one for one in usable if one.image_id not in chosen]
-    costly = shapes(config)
-    measured: list[DriftThreshold] = []
-    reused = False
+    found = {name: stored[name] for name in config.interpreters if name in stored}
+    origins: dict[str, Origin] = dict.fromkeys(found, "bundle")
+    # Those that are not attacked first; the sort keeps the order otherwise.
+    spare_first = sorted(usable, key=lambda one: one.image_id in chosen)
+    missing, costly = [name for name in config.interpreters if name not in stored], shapes(config)
     for names, most in (
-        ([name for name in missing if name not in costly], CALIBRATION_IMAGES),
-        ([name for name in missing if name in costly], COSTLY_CALIBRATION_IMAGES),
+        ([name for name in missing if name not in costly], ENOUGH_IMAGES),
+        ([name for name in missing if name in costly], ENOUGH_COSTLY_IMAGES),
     ):
         if not names:
             continue
-        source = (spare if len(spare) >= most else list(usable))[:most]
-        reused |= any(one.image_id in chosen for one in source)
+        source, titles = spare_first[:most], ", ".join(map(title_of, names))
+        reused = sum(one.image_id in chosen for one in source)
         if reused:
             progress.say(
-                "No stored thresholds and too few spare images: thresholds come from the attacked images' clean state"
+                f"No stored thresholds for {titles} and too few spare images: {reused} of the {len(source)} images "
+                "that they are measured on are attacked later"
             )
-        progress.begin("calibrate", f"Measuring map drift ({', '.join(map(title_of, names))})", len(source), 0)
-        measured += measure_drift(
+        progress.begin("calibrate", f"Measuring map drift ({titles})", len(source), 0)
+        measured = measure_drift(
             judge,
             classifier.preprocess,
             names,
@@ -62,9 +65,9 @@ def drift_limits(
             batch=config.batch_size,
             advance=lambda count: progress.advance("calibrate", count),
         )
-    found = stored | {threshold.interpreter: threshold for threshold in measured}
-    origin: Origin = "calibrated on the attacked images" if reused else "calibrated in this run"
-    return {name: found[name] for name in config.interpreters}, origin
+        found |= {threshold.interpreter: threshold for threshold in measured}
+        origins |= dict.fromkeys(names, "calibrated on the attacked images" if reused else "calibrated in this run")
+    return {name: found[name] for name in config.interpreters}, origins
 
 
 def _calibration_images(

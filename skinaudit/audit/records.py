@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from skinaudit.calibration.thresholds import DriftThreshold
+from skinaudit.calibration.thresholds import DriftThreshold, Origin
 from skinaudit.config import AuditConfig, Frozen, TargetMap
 from skinaudit.metrics.distances import MapDistances
 
@@ -123,7 +123,7 @@ class RunHeader(Frozen):
     skipped_interpreters: dict[str, str] = {}  # asked for, but no use for this network: name -> why
     checks: tuple[CheckFinding, ...] = ()  # is the model auditable? Empty: a run of a version that did not ask
     thresholds: tuple[DriftThreshold, ...]
-    threshold_origin: Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
+    threshold_origins: dict[str, Origin]  # interpreter -> where its threshold comes from
     images_digest: str
     images_found: int
     labels_given: bool

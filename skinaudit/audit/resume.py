@@ -76,8 +76,14 @@ def refuse_differing(folder: Path, old: Mapping[str, object], new: Mapping[str, 
 
 def _follows_from_images(key: str, old: Mapping[str, object], new: Mapping[str, object]) -> bool:
     """Is this different because the images are: their labels, and drift limits that were measured on them?"""
-    measured = "bundle" not in {old.get("threshold_origin"), new.get("threshold_origin")}
-    return key == "labels_digest" or (measured and key.startswith("threshold."))
+    kind, _, rest = key.partition(".")
+    name = rest.partition(".")[0]
+    return key == "labels_digest" or (kind == "threshold" and all(_measured(name, header) for header in (old, new)))
+
+
+def _measured(interpreter: str, header: Mapping[str, object]) -> bool:
+    origins = header.get("threshold_origins")
+    return isinstance(origins, Mapping) and origins.get(interpreter) not in {None, "bundle"}
 
 
 def _deciding(header: Mapping[str, object]) -> dict[str, object]:

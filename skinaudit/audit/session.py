@@ -13,7 +13,7 @@ import torch
 from skinaudit import __version__
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.checking import check_before_audit, with_accuracy
-from skinaudit.audit.limits import Origin, drift_limits
+from skinaudit.audit.limits import drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
 from skinaudit.audit.pace import seconds_per_pass
@@ -23,7 +23,7 @@ from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
 from skinaudit.audit.scope import NothingToAudit, asked_about_fewer, in_scope, usable_ones, why_nothing
 from skinaudit.audit.survey import Specimen, balanced_choice, labels_digest, survey
 from skinaudit.audit.workbench import Workbench
-from skinaudit.calibration.thresholds import DriftThreshold
+from skinaudit.calibration.thresholds import DriftThreshold, Origin
 from skinaudit.classifier.classifier import Classifier, load_classifier
 from skinaudit.classifier.finding import one_at_a_time
 from skinaudit.classifier.source import ModelSource
@@ -120,11 +120,11 @@ def prepare(
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
     open_to_attack = in_scope(config, classifier, usable, looks)
     chosen = balanced_choice(open_to_attack, reference, config.budget.images)
-    thresholds, origin = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
+    thresholds, origins = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
-    header = _header(request, classifier, specimens, subgroups, thresholds, origin, skipped, checks)
+    header = _header(request, classifier, specimens, subgroups, thresholds, origins, skipped, checks)
     fewer = asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
     seconds = seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
@@ -200,7 +200,7 @@ def _header(
     specimens: Sequence[Specimen],
     subgroups: Subgroups,
     thresholds: Mapping[str, DriftThreshold],
-    origin: Origin,
+    origins: Mapping[str, Origin],
     skipped: Mapping[str, str],
     checks: tuple[CheckFinding, ...],
 ) -> RunHeader:
@@ -214,7 +214,7 @@ def _header(
         skipped_interpreters=dict(skipped),
         checks=checks,
         thresholds=tuple(thresholds[name] for name in config.interpreters),
-        threshold_origin=origin,
+        threshold_origins=dict(origins),
         images_digest=digest_of_images(one.image_id for one in specimens),
         images_found=len(specimens),
         labels_given=request.labels is not None,

@@ -22,8 +22,6 @@ if TYPE_CHECKING:
 
 #: Share of harmless changes whose maps count as kept, by L1 and by overlap alike.
 PERCENTILE = 95.0
-#: Images below which a threshold says little; a calibration with fewer is marked in the report.
-ENOUGH_IMAGES = 100
 
 
 class CalibrationError(ValueError):

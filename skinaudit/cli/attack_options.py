@@ -98,14 +98,15 @@ MaskImagesOption = Annotated[
 def read_epsilon(text: str) -> float:
     """An L∞ radius written as a fraction or a decimal, in units of the [0,1] pixel range.
 
-    >>> read_epsilon("8/255") == 8 / 255, read_epsilon("0.031")
-    (True, 0.031)
+    >>> read_epsilon("8/255") == 8 / 255, read_epsilon("0.031"), read_epsilon("1.5/255") == 1.5 / 255
+    (True, 0.031, True)
 
     Raises:
         typer.BadParameter: neither, or out of range.
     """
     try:
-        return ThreatModel(epsilon=float(Fraction(text.strip()))).epsilon
+        above, _, below = text.partition("/")
+        return ThreatModel(epsilon=float(Fraction(above.strip()) / Fraction(below.strip() or "1"))).epsilon
     except ValidationError as error:
         reason = str(error.errors()[0]["msg"]).removeprefix("Value error, ")
     except (ValueError, ZeroDivisionError, OverflowError):

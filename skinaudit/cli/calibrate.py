@@ -87,7 +87,7 @@ def calibrate(
 
 def _show_limits(console: Console, thresholds: Sequence[DriftThreshold]) -> None:
     """The limits of each map, each before the changes it comes from; a word when too few images stand behind them."""
-    from skinaudit.calibration.drift import ENOUGH_IMAGES
+    from skinaudit.calibration.thresholds import enough_images
 
     rows = [
         (row.interpreter, change, f"{limit:.4f}", "", "", str(pairs))
@@ -99,5 +99,9 @@ def _show_limits(console: Console, thresholds: Sequence[DriftThreshold]) -> None
         pooled = (row.interpreter, "limit", f"{row.l1:.4f}", f"{row.iou20:.3f}", str(row.images), str(row.pairs))
         rows.insert(place_of, pooled)
     console.table(("Map", "Change", "L1 at most", "Overlap at least", "Images", "Pairs"), rows)
-    if thresholds[0].images < ENOUGH_IMAGES:
-        console.note(f"Only {thresholds[0].images} images: a limit from fewer than {ENOUGH_IMAGES} is a rough one.")
+    for row in thresholds:
+        if row.images < enough_images(row.interpreter):
+            console.note(
+                f"{row.interpreter}: only {row.images} images; a limit from fewer than "
+                f"{enough_images(row.interpreter)} is a rough one."
+            )

@@ -37,7 +37,7 @@ def gap_index(class_reached: Sequence[bool], map_reached: Sequence[bool], confid
         confidence: of the interval, in (0, 1).
 
     Raises:
-        ValueError: the two differ in length, or ``confidence`` is outside (0, 1).
+        ValueError: the two differ in length, an outcome is neither true nor false, or ``confidence`` is outside (0, 1).
 
     >>> found = gap_index([True, True, False, True], [True, False, True, True])
     >>> found.reached, found.n, found.value
@@ -47,5 +47,7 @@ def gap_index(class_reached: Sequence[bool], map_reached: Sequence[bool], confid
         raise ValueError(
             f"a pair has a class and a map, got {len(class_reached)} outcomes of classes and {len(map_reached)} of maps"
         )
+    if not all(outcome in (True, False) for outcome in (*class_reached, *map_reached)):
+        raise ValueError("an outcome is true or false, nothing else")
     reached = sum(bool(one) and bool(other) for one, other in zip(class_reached, map_reached, strict=True))
     return GapIndex(reached, len(class_reached), wilson(reached, len(class_reached), confidence))

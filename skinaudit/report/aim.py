@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from skinaudit.config import TargetMap, TargetRule, ThreatModel
+from skinaudit.config import Norm, TargetMap, TargetRule, ThreatModel
 
 _RULES = {
     TargetRule.RANDOM: "a class drawn at random among the others",
@@ -65,8 +65,9 @@ def purpose(threat: ThreatModel) -> str:
         else "the diagnosis can be altered while the explanation that the clinician is shown "
         + ("stays as it was" if threat.keeps_map else "becomes what the attacker wants")
     )
+    changed = "Pixels were moved" if threat.norm is Norm.FLOW else "Images were changed, pixel by pixel,"
     return (
-        f"Images were changed, pixel by pixel, within the bound on the cover, to find out whether {what}. Every figure "
+        f"{changed} within the bound on the cover, to find out whether {what}. Every figure "
         "was measured on saved 8-bit images with the unmodified model."
     )
 

@@ -42,7 +42,7 @@ def results(result: InterpreterResult, titles: Sequence[str], gallery: Gallery) 
     story += [
         Spacer(0, 4),
         results_table(result.arms, (result.kept_title, result.joint_title)),
-        paragraph(TABLE_NOTE.format(reference=result.reference), CAPTION),
+        paragraph(TABLE_NOTE.format(reference=result.reference) + _joint_note(result), CAPTION),
         KeepTogether(
             [
                 subheading("How often", f"rates-{key}"),
@@ -66,6 +66,13 @@ def results(result: InterpreterResult, titles: Sequence[str], gallery: Gallery) 
     else:
         story += [CondPageBreak(60), paragraph(result.cases_text, BODY)]
     return story
+
+
+def _joint_note(result: InterpreterResult) -> str:
+    joint = result.arm("joint")
+    if joint is None:
+        return ""
+    return f" {joint.title}: “{result.joint_title}” asks for every map of that attack, not for this one alone."
 
 
 def results_table(arms: Sequence[Arm], titles: tuple[str, str] = ("Map kept", "Both at once")) -> Flowable:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from reportlab.platypus import Flowable, KeepTogether, ListFlowable, ListItem, Spacer, Table, TableStyle
 
+from skinaudit.audit.records import RunHeader
+from skinaudit.calibration.thresholds import enough_images
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette
 from skinaudit.report.document import Exclusion, Report
@@ -28,6 +30,7 @@ from skinaudit.report.style import (
     table,
     terms,
 )
+from skinaudit.report.wording import images
 
 #: Most rows of a list that outside files decide the length of; the rest is counted, and stands in report.json.
 MOST_ROWS = 30
@@ -142,10 +145,10 @@ def protocol(report: Report) -> list[Flowable]:
 
 
 _ORIGINS = {
-    "bundle": "They came with the model. Its makers chose the images; none should be among those attacked here.",
-    "calibrated in this run": "They were measured in this run, on images of this folder that were not attacked.",
-    "calibrated on the attacked images": "They were measured in this run on the unchanged images that were attacked "
-    "later, because there were no others: the limits fit these images better than new ones.",
+    "bundle": "came with the model. Its makers chose the images; none should be among those attacked here.",
+    "calibrated in this run": "measured in this run, on images of this folder that were not attacked.",
+    "calibrated on the attacked images": "measured in this run, on unchanged images of which some, or all, were "
+    "attacked later, because too few were left over: the limits fit these images better than new ones.",
 }
 
 
@@ -153,7 +156,6 @@ def _drift_limits(report: Report) -> list[Flowable]:
     header = report.header
     if not header.thresholds:
         return [paragraph("No drift limit was available, so no map is called kept in this report.", BODY)]
-    origin = _ORIGINS[header.threshold_origin]
     head = ["Interpreter", "L1 at most", "Top-20 % IoU at least", "Images", "Pairs", "95th percentile of L1 by change"]
     rows: list[list[Flowable]] = [
         [paragraph(name, HEAD_RIGHT if 0 < place < 5 else HEAD) for place, name in enumerate(head)]
@@ -172,8 +174,26 @@ def _drift_limits(report: Report) -> list[Flowable]:
                 paragraph(changes, SMALL, 300),
             ]
         )
-    caption = f"A map is kept when it moved no further than 95 % of harmless changes move one. {origin}"
+    told = ["A map is kept when it moved no further than 95 % of harmless changes move one.", *_origins(header)]
+    caption = " ".join(told)
     return [table(rows, (62, 58, 72, 46, 46, WIDTH - 284)), paragraph(caption, CAPTION)]
+
+
+def _origins(header: RunHeader) -> list[str]:
+    """Where the limits come from, and which of them are rough."""
+    origins = header.threshold_origins
+    told = [
+        f"{', '.join(title_of(name) for name, own in origins.items() if own == origin)}: {words}"
+        for origin, words in _ORIGINS.items()
+        if origin in origins.values()
+    ]
+    told += [
+        f"{title_of(row.interpreter)}: {images(row.images)}, fewer than {enough_images(row.interpreter)}, so that the "
+        "limits are rough."
+        for row in header.thresholds
+        if row.images < enough_images(row.interpreter)
+    ]
+    return told
 
 
 def limits(report: Report) -> list[Flowable]:

@@ -32,10 +32,12 @@ _HEIGHT, _LEFT, _FOOT, _TOP = 108.0, 30.0, 22.0, 16.0
 def sweeps(found: Sequence[Sweep], threat: ThreatModel = _USUAL) -> list[Flowable]:
     """The findings, a curve for each interpreter, and the numbers behind them."""
     story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), bullets([one.finding for one in found]), Spacer(0, 8)]
-    for one in found:
+    drawn = [one for one in found if any(point.joint.value is not None for point in one.points)]
+    for one in drawn:
         story += [_chart(one), Spacer(0, 4)]
-    caption = paragraph(CAPTION_TEXT.format(success=success(threat)), CAPTION)
-    return [*story, caption, Spacer(0, 8), *(_table(one, success(threat).capitalize()) for one in found)]
+    if drawn:
+        story += [paragraph(CAPTION_TEXT.format(success=success(threat)), CAPTION), Spacer(0, 8)]
+    return [*story, *(_table(one, success(threat).capitalize()) for one in found)]
 
 
 def _chart(sweep: Sweep) -> Drawing:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
+from math import ceil, floor
 
 from skinaudit.audit.records import ImageRecord
 from skinaudit.report.results import Average, Rate
@@ -26,12 +28,18 @@ def percent(value: float) -> str:
 
 
 def percent_range(low: float, high: float) -> str:
-    r"""An interval of shares.
+    r"""An interval of shares; near 0 and 1 in tenths, rounded outwards, so that no end is a false 0 or 100.
 
-    >>> percent_range(0.601, 0.96)
-    '60–96\xa0%'
+    >>> percent_range(0.601, 0.96), percent_range(0.0, 0.0038), percent_range(0.9962, 1.0)
+    ('60–96\xa0%', '0–0.4\xa0%', '99.6–100\xa0%')
     """
-    return f"{low * 100:.0f}–{high * 100:.0f}{NO_BREAK}%"
+    return f"{_end(low, floor)}–{_end(high, ceil)}{NO_BREAK}%"
+
+
+def _end(value: float, outwards: Callable[[float], int]) -> str:
+    if 0.01 <= value <= 0.99:
+        return f"{value * 100:.0f}"
+    return f"{outwards(value * 1000) / 10:g}"
 
 
 def images(n: int) -> str:

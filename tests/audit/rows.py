@@ -48,7 +48,7 @@ def header(**changed: object) -> RunHeader:
         config=AuditConfig(),
         model=model,
         thresholds=(threshold(),),
-        threshold_origin="bundle",
+        threshold_origins={"cam": "bundle"},
         images_digest="c" * 64,
         images_found=2,
         labels_given=True,

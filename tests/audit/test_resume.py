@@ -77,7 +77,7 @@ def test_a_header_of_another_version_can_still_be_compared() -> None:
 
 
 def test_other_images_are_told_in_words_and_what_follows_from_them_is_not() -> None:
-    calibrated = {"threshold_origin": "calibrated in this run"}
+    calibrated = {"threshold_origins": {"cam": "calibrated in this run"}}
     changed = threshold(l1=0.06).model_copy(update={"by_change": {"jpeg": (0.05, 118)}})
     old = header(labels_digest="1" * 64, **calibrated)
     new = header(images_digest="e" * 64, labels_digest="2" * 64, thresholds=(changed,), **calibrated)

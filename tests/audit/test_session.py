@@ -56,7 +56,7 @@ def test_without_labels_the_prediction_is_the_reference(folder: Path) -> None:
 def test_an_uncalibrated_model_is_calibrated_first_and_says_so(folder: Path) -> None:
     listener = Listener()
     found = prepare(request(folder / "uncalibrated"), DIRECT, listener)
-    assert found.header.threshold_origin == "calibrated on the attacked images"
+    assert set(found.header.threshold_origins.values()) == {"calibrated on the attacked images"}
     assert [one.interpreter for one in found.header.thresholds] == ["cam", "grad"]
     assert listener.stages["calibrate"][0] == listener.advanced["calibrate"]
     assert "spare" in listener.said[0]
@@ -69,7 +69,7 @@ def test_stored_thresholds_are_used_and_named(folder: Path) -> None:
     file = asked.model.place / "skinaudit" / "calibration.json"
     write_thresholds(file, first.header.thresholds)
     again = prepare(asked, DIRECT, Listener())
-    assert again.header.threshold_origin == "bundle"
+    assert again.header.threshold_origins == {"cam": "bundle", "grad": "bundle"}
     assert again.header.thresholds == first.header.thresholds
     digest = first.bench.classifier.digest
     assert read_thresholds(file, digest)["cam"] == first.header.thresholds[0]

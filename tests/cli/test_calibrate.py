@@ -19,7 +19,7 @@ def test_limits_are_stored_in_the_bundle_and_shown(
     model = Path(shutil.copytree(bundle, tmp_path / "model"))
     assert main(["calibrate", str(model), str(photos), "--threads", "1"]) == 0
     printed = capsys.readouterr()
-    assert "Only 4 images" in printed.err
+    assert "cam: only 4 images" in printed.err
     stored = read_thresholds(model / "skinaudit" / "calibration.json", load_classifier(model).digest)
     assert set(stored) == {"cam", "grad"}
     assert stored["cam"].images == 4

@@ -37,3 +37,8 @@ def test_no_pair_has_no_share_and_every_interval() -> None:
 def test_outcomes_of_different_pairs_are_refused() -> None:
     with pytest.raises(ValueError, match="got 2 outcomes of classes and 1 of maps"):
         gap_index([True, False], [True])
+
+
+def test_what_is_neither_true_nor_false_is_refused() -> None:
+    with pytest.raises(ValueError, match="true or false"):
+        gap_index([True], [math.nan])  # type: ignore[list-item]

@@ -96,7 +96,7 @@ def header(
         config=AuditConfig(interpreters=interpreters, preset=Preset.QUICK, budget=PRESETS[Preset.QUICK]),
         model=model,
         thresholds=thresholds,
-        threshold_origin="bundle",
+        threshold_origins={one.interpreter: "bundle" for one in thresholds},
         images_digest="e5" * 32,
         images_found=images_found,
         labels_given=labels_given,

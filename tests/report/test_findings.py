@@ -33,6 +33,26 @@ def words(result: InterpreterResult) -> str:
     return " ".join(result.findings).replace("\u00a0", " ")
 
 
+def test_an_attack_on_all_maps_is_told_on_the_front_pages() -> None:
+    records = [
+        record
+        for name, both in (("cam", 12), ("rts", 12))
+        for attack in ("adv2", "joint")
+        for number in range(both)
+        for record in [verdict(f"i{number:03d}", attack, interpreter=name)]
+    ]
+    # On the same picture both maps are kept three times only.
+    records = [
+        one.model_copy(update={"joint": one.joint and one.image_id < "i003"}) if one.attack == "joint" else one
+        for one in records
+    ]
+    report = run(records, names_of_maps=("cam", "rts"))
+    told = "All of CAM, RTS on the same picture: diagnosis changed and map kept in 3 of 12 images"
+    assert told in report.verdict_detail.replace("\u00a0", " ")
+    assert told in report.answers[1].text.replace("\u00a0", " ")
+    assert "All of" not in run(rows("adv2", 12)).verdict_detail
+
+
 def test_maps_that_mark_nothing_before_the_attack_are_counted() -> None:
     records = rows("adv2", 12)
     images = [

@@ -5,6 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 from pypdf import PdfReader
+from reportlab.graphics.shapes import Drawing
 from reportlab.platypus import SimpleDocTemplate
 
 from skinaudit.audit.records import Record
@@ -37,15 +38,26 @@ def test_points_come_by_radius_and_end_with_that_of_the_run() -> None:
 
 def test_the_finding_names_the_radius_from_which_half_are_deceived() -> None:
     (found,) = sweeps(header(("cam",)), RECORDS)
-    assert "from 4/255 on" in found.finding
+    assert "half of the images or more are deceived within 4/255" in found.finding
     (weak,) = sweeps(header(("cam",)), [one for one in RECORDS if one.attack == "sweep" and one.epsilon_levels != 4])
     assert "too few" in weak.finding  # the run's own radius has no record
+
+
+def test_a_curve_that_falls_is_no_from_on() -> None:
+    records = [*within(1, 2), *within(4, 12), *(verdict(f"image-{n:02d}", "adv2", kept=n < 6) for n in range(20))]
+    (found,) = sweeps(header(("cam",)), records)
+    assert "deceived within 4/255" in found.finding
+    assert "The search itself found fewer, 6 of 20 images" in found.finding
+    assert "within 8/255, but the pictures of a smaller radius lie within a larger one" in found.finding
+    (rising,) = sweeps(header(("cam",)), RECORDS)
+    assert "fewer" not in rising.finding
 
 
 def test_few_images_are_too_few_to_say() -> None:
     (found,) = sweeps(header(("cam",)), [*within(1, 1, 3), *(verdict(f"i{n}", "adv2") for n in range(3))])
     assert "too few" in found.finding
     assert found.points[0].joint.value is None
+    assert not any(isinstance(one, Drawing) for one in chapter((found,)))  # axes without a point say nothing
 
 
 def test_a_run_of_one_radius_has_no_curve() -> None:

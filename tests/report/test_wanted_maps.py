@@ -69,7 +69,11 @@ def test_images_that_fell_back_to_another_map_are_counted_with_the_reason() -> N
         one.model_copy(update={"wanted_map": TargetMap.BENIGN, "map_reason": reason, "to_benign": None})
         for one in records[3:5]
     ]
-    assert f"In 2 of 12 images {reason}." in words(summarised(records, threat).interpreters[0])
+    report = summarised(records, threat)
+    assert f"In 2 of 12 images {reason}." in words(report.interpreters[0])
+    told = "On 2 of 12 images the map that was asked for could not be had"
+    assert told in report.verdict_detail
+    assert told in report.answers[1].text
 
 
 def test_patches_that_are_not_clear_are_counted() -> None:

@@ -19,7 +19,8 @@ from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.findings.sweep import sweeps
 from skinaudit.report.findings.transfer import transfer
-from skinaudit.report.findings.verdict import answers, verdict
+from skinaudit.report.findings.verdict import all_maps_note, answers, verdict
+from skinaudit.report.findings.wanted_maps import fallback_note
 from skinaudit.report.results import InterpreterResult
 from skinaudit.report.run_view import RunView
 from skinaudit.report.wording import counted, images, percent, rate_text
@@ -41,7 +42,9 @@ def summarise(view: RunView) -> Report:
     uninformative = frozenset(row.interpreter for row in interpreters if row.depends_on_diagnosis is False)
     worst = tuple(worded_case(header, case) for case in worst_first(attacked, WORST_SHOWN, uninformative))
     data = _data(header, found, records)
-    level, headline, detail = verdict(interpreters, data, header.config.threat)
+    threat = header.config.threat
+    level, headline, detail = verdict(interpreters, data, threat)
+    notes = " ".join(filter(None, (all_maps_note(interpreters, threat), fallback_note(threat, records))))
     return Report(
         header=header,
         closed_at=view.closed_at,
@@ -50,9 +53,9 @@ def summarise(view: RunView) -> Report:
         protocol_digest=sha256_of(canonical_json(header.model_dump(mode="json", exclude_unset=True))),
         level=level,
         verdict=headline,
-        verdict_detail=detail,
+        verdict_detail=f"{detail} {notes}".strip(),
         scope=_scope(header, data),
-        answers=answers(interpreters, worst, header.config.threat),
+        answers=answers(interpreters, worst, threat, notes),
         enough=_enough(data.attacked),
         auditable=auditable(header, data),
         data=data,

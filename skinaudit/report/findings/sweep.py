@@ -38,7 +38,7 @@ def _point(levels: int, records: Sequence[Record]) -> SweepPoint:
 
 
 def _finding(name: str, points: Sequence[SweepPoint]) -> str:
-    """From which radius on most images are deceived."""
+    """Within which radius most images are deceived; a larger one holds the same pictures."""
     title = title_of(name)
     if any(point.joint.value is None for point in points):
         return f"{title}: too few images to say from which radius on the attack succeeds."
@@ -48,5 +48,16 @@ def _finding(name: str, points: Sequence[SweepPoint]) -> str:
     if enough is None:
         return f"{title}: within no radius that was tried are half of the images deceived; {least}."
     if enough is first:
-        return f"{title}: already within {first.levels}/255 {rate_text(first.joint)} are deceived."
-    return f"{title}: half of the images or more are deceived from {enough.levels}/255 on; {least}."
+        told = f"already within {first.levels}/255 {rate_text(first.joint)} are deceived"
+    else:
+        told = f"half of the images or more are deceived within {enough.levels}/255; {least}"
+    return f"{title}: {told}.{_falls(points, enough)}"
+
+
+def _falls(points: Sequence[SweepPoint], enough: SweepPoint) -> str:
+    """What is to be said where a search within a larger radius found less than half; with a space before it."""
+    fewer = [p for p in points if p.levels > enough.levels and (p.joint.value or 0.0) < 0.5]
+    if not fewer:
+        return ""
+    found = " and ".join(f"{rate_text(point.joint)} within {point.levels}/255" for point in fewer)
+    return f" The search itself found fewer, {found}, but the pictures of a smaller radius lie within a larger one."

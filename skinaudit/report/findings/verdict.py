@@ -63,6 +63,15 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data, threat: Threa
     )
 
 
+def all_maps_note(interpreters: Sequence[InterpreterResult], threat: ThreatModel) -> str:
+    """What the attack on several maps at once came to, for the front pages; empty where there was none."""
+    several = [(result.title, arm) for result in interpreters if (arm := result.arm("joint")) is not None and arm.n]
+    if not several:
+        return ""
+    names = ", ".join(title for title, _ in several)
+    return f"All of {names} on the same picture: {aim.success(threat)} in {rate_text(several[0][1].joint)}."
+
+
 def _missed(result: InterpreterResult, threat: ThreatModel) -> str:
     """The direction that weighs most, with a space before it; empty where labels are missing or nothing went there."""
     missed = next((one for one in result.directions if one.name == "malignant to benign" and one.attempted), None)
@@ -118,12 +127,25 @@ def _controls(interpreters: Sequence[InterpreterResult]) -> list[Arm]:
 
 
 def answers(
-    interpreters: Sequence[InterpreterResult], worst: Sequence[Case], threat: ThreatModel
+    interpreters: Sequence[InterpreterResult], worst: Sequence[Case], threat: ThreatModel, note: str = ""
 ) -> tuple[Answer, ...]:
-    """Can the diagnosis be changed, does the explanation warn anyone, what is the worst case?"""
+    """Can the diagnosis be changed, does the explanation warn anyone, what is the worst case?
+
+    ``note`` is said besides in the second of them, which is about maps.
+    """
     if threat.keeps_diagnosis:
-        return moved_map.answers(interpreters, worst)
-    return _answer_diagnosis(interpreters), _answer_warning(interpreters, threat), _answer_worst(interpreters, worst)
+        found = moved_map.answers(interpreters, worst)
+    else:
+        found = (
+            _answer_diagnosis(interpreters),
+            _answer_warning(interpreters, threat),
+            _answer_worst(interpreters, worst),
+        )
+    if not note:
+        return found
+    place = 0 if threat.keeps_diagnosis else 1
+    noted = found[place].model_copy(update={"text": f"{found[place].text} {note}"})
+    return (*found[:place], noted, *found[place + 1 :])
 
 
 def _answer_diagnosis(interpreters: Sequence[InterpreterResult]) -> Answer:

@@ -27,6 +27,16 @@ def wanted_maps_findings(
     return (*found, *_fallen_back(threat, [record for record in records if record.attack == "adv2"]))
 
 
+def fallback_note(threat: ThreatModel, records: Sequence[Record]) -> str:
+    """For the front pages: that some images were put to another map than was asked for; empty where none was."""
+    judged = [record for record in records if record.attack == "adv2" and record.status == "judged"]
+    others = {record.image_id for record in judged if record.wanted_map != threat.target_map and record.map_reason}
+    if not others:
+        return ""
+    share = f"{len(others)} of {images(len({record.image_id for record in judged}))}"
+    return f"On {share} the map that was asked for could not be had and another was wanted; the results say which."
+
+
 def _left_of_the_benign_map(title: str, arms: Sequence[Arm]) -> list[str]:
     parts = []
     for arm in arms:
