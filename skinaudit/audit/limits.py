@@ -8,14 +8,8 @@ from skinaudit.attacks.judge import Judge
 from skinaudit.audit.plan import shapes
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.survey import Specimen, derive, read_again
-from skinaudit.calibration.drift import CalibrationImage, measure_drift
-from skinaudit.calibration.thresholds import (
-    ENOUGH_COSTLY_IMAGES,
-    ENOUGH_IMAGES,
-    DriftThreshold,
-    Origin,
-    read_thresholds,
-)
+from skinaudit.calibration.drift import ENOUGH_COSTLY_IMAGES, ENOUGH_IMAGES, CalibrationImage, measure_drift
+from skinaudit.calibration.thresholds import DriftThreshold, Origin, read_thresholds
 from skinaudit.classifier.classifier import Classifier
 from skinaudit.config import AuditConfig
 from skinaudit.images.decoder import Decoder

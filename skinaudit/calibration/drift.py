@@ -14,6 +14,7 @@ import torch
 from skinaudit.attacks.controls import HARMLESS, harmless
 from skinaudit.attacks.judge import Clean, Judge, Question
 from skinaudit.calibration.thresholds import DriftThreshold
+from skinaudit.interpreters.registry import family_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,6 +23,13 @@ if TYPE_CHECKING:
 
 #: Share of harmless changes whose maps count as kept, by L1 and by overlap alike.
 PERCENTILE = 95.0
+#: Images below which a threshold is a rough one; of maps that cost hundreds of passes fewer do.
+ENOUGH_IMAGES, ENOUGH_COSTLY_IMAGES = 100, 30
+
+
+def enough_images(interpreter: str) -> int:
+    """Images below which a threshold of this interpreter is a rough one."""
+    return ENOUGH_COSTLY_IMAGES if family_of(interpreter) == "perturbation" else ENOUGH_IMAGES
 
 
 class CalibrationError(ValueError):

@@ -9,12 +9,9 @@ from typing import Literal
 from pydantic import Field
 
 from skinaudit.config import Frozen
-from skinaudit.interpreters.registry import family_of
 
 #: Where a threshold of a run comes from: the model's own file, or measured in the run.
 Origin = Literal["bundle", "calibrated in this run", "calibrated on the attacked images"]
-#: Images below which a threshold is a rough one; of maps that cost hundreds of passes fewer do.
-ENOUGH_IMAGES, ENOUGH_COSTLY_IMAGES = 100, 30
 
 _MOST_BYTES = 1 << 20
 
@@ -38,11 +35,6 @@ class DriftThreshold(Frozen):
     def keeps(self, l1: float, iou20: float) -> bool:
         """Is a map at these distances one that harmless changes would also give?"""
         return l1 <= self.l1 and iou20 >= self.iou20
-
-
-def enough_images(interpreter: str) -> int:
-    """Images below which a threshold of this interpreter is a rough one."""
-    return ENOUGH_COSTLY_IMAGES if family_of(interpreter) == "perturbation" else ENOUGH_IMAGES
 
 
 class ThresholdsError(ValueError):

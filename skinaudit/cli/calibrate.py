@@ -87,7 +87,7 @@ def calibrate(
 
 def _show_limits(console: Console, thresholds: Sequence[DriftThreshold]) -> None:
     """The limits of each map, each before the changes it comes from; a word when too few images stand behind them."""
-    from skinaudit.calibration.thresholds import enough_images
+    from skinaudit.calibration.drift import enough_images
 
     rows = [
         (row.interpreter, change, f"{limit:.4f}", "", "", str(pairs))

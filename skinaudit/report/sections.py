@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from reportlab.platypus import Flowable, KeepTogether, ListFlowable, ListItem, Spacer, Table, TableStyle
 
 from skinaudit.audit.records import RunHeader
-from skinaudit.calibration.thresholds import enough_images
+from skinaudit.calibration.drift import enough_images
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import palette
 from skinaudit.report.document import Exclusion, Report
