@@ -29,6 +29,7 @@ from skinaudit.interpreters.rts_file import file_digest
 from skinaudit.interpreters.rts_substrate import blur
 from skinaudit.metrics.deletion import area_under_curve, importance_order, replacements
 from skinaudit.metrics.intervals import bootstrap_mean
+from skinaudit.metrics.maps import marks_nothing
 
 #: Maps in the order of the table.
 TITLES = {"rts": "RTS", "cam": "CAM", "disc": "centred disc", "random": "random map"}
@@ -90,9 +91,25 @@ def measure(classifier: Classifier, makers: dict[str, MapMaker], one: Photograph
     return Areas(image=one.stem, label=one.label, predicted=classifier.classes[label], **areas)
 
 
-def table(found: Sequence[Areas]) -> str:
+def blank(classifier: Classifier, chosen: Sequence[Photograph]) -> int:
+    """Photographs of which RTS marks nothing."""
+    rts = interpreters_for(classifier, ("rts",), torch.device("cpu"))["rts"]
+    count = 0
+    for one in chosen:
+        x = classifier.preprocess.shown(decode(one.path).pixels)[None].float() / 255
+        with torch.no_grad():
+            count += int(marks_nothing(rts.explain(x, classifier(x).argmax(1))))
+    return count
+
+
+def table(found: Sequence[Areas], blanks: int) -> str:
     """Means with bootstrap intervals, then paired differences of RTS to every other map."""
-    lines = [f"n = {len(found)} images.", "", "| map | deletion (lower is better) | insertion (higher is better) |"]
+    nothing = f"The RTS map of {blanks} of them marks nothing (no pixel reaches one half)."
+    lines = [
+        f"n = {len(found)} images. {nothing}",
+        "",
+        "| map | deletion (lower is better) | insertion (higher is better) |",
+    ]
     lines.append("|---|---|---|")
     for name, title in TITLES.items():
         cells = [_mean([getattr(one, curve)[name] for one in found]) for curve in CURVES]
@@ -157,7 +174,7 @@ def main() -> None:
         arguments.work.mkdir(parents=True, exist_ok=True)
         fitted = file_digest(classifier.description.fitted_file("rts"))
         work = arguments.work / f"{classifier.digest[:12]}-{fitted[:12]}-{arguments.steps}.jsonl"
-    text = table(run(classifier, chosen, arguments.steps, work))
+    text = table(run(classifier, chosen, arguments.steps, work), blank(classifier, chosen))
     print(text)
     if arguments.write is not None:
         fill(arguments.write, arguments.table, text)
