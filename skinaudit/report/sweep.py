@@ -37,7 +37,9 @@ def sweeps(found: Sequence[Sweep], threat: ThreatModel = _USUAL) -> list[Flowabl
         story += [_chart(one), Spacer(0, 4)]
     if drawn:
         story += [paragraph(CAPTION_TEXT.format(success=success(threat)), CAPTION), Spacer(0, 8)]
-    return [*story, *(_table(one, success(threat).capitalize()) for one in found)]
+    for one in found:
+        story += [_table(one, success(threat).capitalize()), Spacer(0, 8)]
+    return story
 
 
 def _chart(sweep: Sweep) -> Drawing:
