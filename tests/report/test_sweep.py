@@ -54,6 +54,7 @@ def test_a_curve_that_falls_is_no_from_on() -> None:
 
 
 def test_few_images_are_too_few_to_say() -> None:
+    register_fonts()
     (found,) = sweeps(header(("cam",)), [*within(1, 1, 3), *(verdict(f"i{n}", "adv2") for n in range(3))])
     assert "too few" in found.finding
     assert found.points[0].joint.value is None
