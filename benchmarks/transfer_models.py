@@ -4,7 +4,8 @@
 
 RUN is a finished ``skinaudit audit`` of the first model. Its saved pictures go through the second model's own geometry,
 as in a clinic that runs it. Classes differ, so success means that the side changes: malignant becomes benign, or benign
-malignant. Only images count whose side the second model sees as the first one does while they are unchanged.
+malignant. Only images count whose side the second model sees as the first one does while they are unchanged. Random
+noise of the attack's size on the same images says how often the second model changes sides by itself.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import torch
 
 from benchmarks.machine import machine, machine_line
 from benchmarks.tables import TITLES, fill, share
+from skinaudit.attacks.controls import Pixels, signed_noise
 from skinaudit.attacks.judge import Judge
 from skinaudit.audit.reader import RunReader
 from skinaudit.classifier.classifier import Classifier, load_classifier
@@ -55,16 +57,19 @@ def pairs_of(run: RunReader) -> list[Pair]:
     return list(found.values())
 
 
-def sides(classifier: Classifier, files: Sequence[Path], batch: int, device: torch.device) -> list[bool]:
+def sides(classifier: Classifier, pictures: Sequence[Pixels], batch: int, device: torch.device) -> list[bool]:
     """Whether a model calls each picture malignant, through its own geometry."""
     judge = Judge(classifier, {}, batch, device)
-    logits = judge.logits([classifier.preprocess.shown(decode(file).pixels) for file in files])
+    logits = judge.logits([classifier.preprocess.shown(pixels) for pixels in pictures])
     malignant = [name in classifier.malignant for name in classifier.classes]
     return [malignant[index] for index in logits.argmax(1).tolist()]
 
 
-def table(pairs: Sequence[Pair], before: Sequence[bool], after: Sequence[bool]) -> str:
-    """Share of pictures whose side changes on the first model, and of those that also change it on the second."""
+def table(pairs: Sequence[Pair], before: Sequence[bool], after: Sequence[bool], noisy: Sequence[bool]) -> str:
+    """Share of pictures whose side changes on the first model, and of those that also change it on the second.
+
+    ``noisy``: sides of the unchanged pictures with noise, as the second model sees them, in the order of the pairs.
+    """
     lines = [
         "| made with | n | side changed on the first model | of these, alike when clean | side changed on the second |",
         "|---|---|---|---|---|",
@@ -76,6 +81,10 @@ def table(pairs: Sequence[Pair], before: Sequence[bool], after: Sequence[bool]) 
         moved = share([a != b for _, b, a in comparable]).text() if comparable else "–"
         first = share([pair.before != pair.after for pair, _, _ in mine]).text()
         lines.append(f"| {made} | {len(mine)} | {first} | {len(comparable)} | {moved} |")
+    images = {pair.clean: (pair.before == b, b != n) for pair, b, n in zip(pairs, before, noisy, strict=True)}
+    by_noise = [other for alike, other in images.values() if alike]
+    text = share(by_noise).text() if by_noise else "–"
+    lines.append(f"| control: ±ε noise | {len(images)} | – | {len(by_noise)} | {text} |")
     return "\n".join(lines)
 
 
@@ -92,14 +101,19 @@ def main() -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = load_classifier(arguments.model, device)
     with RunReader(arguments.run) as run:
-        pairs, first = pairs_of(run), run.header.model
-    before = sides(classifier, [pair.clean for pair in pairs], arguments.batch, device)
-    after = sides(classifier, [pair.changed for pair in pairs], arguments.batch, device)
+        pairs, first, levels = pairs_of(run), run.header.model, run.header.config.threat.epsilon_levels
+    unchanged = [decode(pair.clean).pixels for pair in pairs]
+    seeds = {file: seed for seed, file in enumerate(dict.fromkeys(pair.clean for pair in pairs))}
+    noise = [signed_noise(pixels, levels, seeds[pair.clean]) for pixels, pair in zip(unchanged, pairs, strict=True)]
+    before, after, noisy = (
+        sides(classifier, pictures, arguments.batch, device)
+        for pictures in (unchanged, [decode(pair.changed).pixels for pair in pairs], noise)
+    )
     intro = (
         f"Pictures of an audit of {first.name} ({', '.join(first.classes)}), seen by {classifier.description.name} "
         f"({', '.join(classifier.classes)}). Sides: malignant or benign, by each model's own list."
     )
-    text = "\n\n".join([intro, table(pairs, before, after), machine_line(machine(device))])
+    text = "\n\n".join([intro, table(pairs, before, after, noisy), machine_line(machine(device))])
     if arguments.write:
         fill(arguments.write, "transfer-models", text)
     print(text)
