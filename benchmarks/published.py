@@ -259,8 +259,8 @@ def judged(
 
 def run_published(bench: Workbench, name: str, chosen: Sequence[Photograph], work: Path, kept: Path) -> list[Case]:
     """Cases of these photographs in their order; those in the folder ``kept`` are read, not made again."""
-    # Costs are in units of the same run, so it may have another thread count than ours.
-    check_settings(kept, basis_of(bench, name, (name,)))
+    # Each image goes its own way, and costs are in units of the same run: batch shape and threads may be others.
+    check_settings(kept, {key: value for key, value in basis_of(bench, name, (name,)).items() if key != "batch"})
     work.mkdir(parents=True, exist_ok=True)
     book = CaseBook(kept)
     finished = book.done(STAGE)
