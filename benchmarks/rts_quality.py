@@ -158,6 +158,7 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True)
     parser.add_argument("--labels", type=Path, required=True)
     parser.add_argument("--count", type=int, default=210)
+    parser.add_argument("--skip", type=int, default=0, help="leave out the first of these, looked at before")
     parser.add_argument("--steps", type=int, default=28)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--work", type=Path, help="folder of finished images, so that a stopped run goes on")
@@ -169,6 +170,7 @@ def main() -> None:
     classifier = load_classifier(arguments.model)
     classifier.network.to(memory_format=torch.channels_last)
     chosen = class_balanced(photographs(arguments.images, arguments.labels, classifier.classes), arguments.count)
+    chosen = chosen[arguments.skip :]
     work = None
     if arguments.work is not None:
         arguments.work.mkdir(parents=True, exist_ok=True)
