@@ -132,3 +132,11 @@ class RunHeader(Frozen):
     environment: dict[str, str]
     batch_size_asked: int | None = None  # where the device's memory did not hold it before the first attack
     command: str  # how to recompute, without paths of this site
+
+    def maps_by_origin(self) -> dict[Origin, tuple[str, ...]]:
+        """Interpreters, grouped by where their thresholds come from, in the order of their first ones."""
+        origins = self.threshold_origins
+        return {
+            origin: tuple(name for name, own in origins.items() if own == origin)
+            for origin in dict.fromkeys(origins.values())
+        }

@@ -177,15 +177,6 @@ def _check_lines(header: RunHeader) -> list[str]:
     return [f"{len(header.checks)} made, {named}"]
 
 
-def _limits_by_origin(header: RunHeader) -> list[tuple[str, str]]:
-    """Where drift limits come from, and the maps whose do."""
-    origins = header.threshold_origins
-    return [
-        (origin, ", ".join(name for name, own in origins.items() if own == origin))
-        for origin in sorted(set(origins.values()))
-    ]
-
-
 def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Outlook) -> None:
     """What is audited, what is left out and why, and what it will cost."""
     from skinaudit.audit.engines.local import status_of
@@ -213,7 +204,7 @@ def _show_subject(console: Console, prepared: Prepared, folder: Path, ahead: Out
         ("Attack", f"{allowed(threat)}, {place(threat)}; target {threat.target}, {config.preset}"),
         *((("", f"target map {config.threat.target_map}"),) if not config.threat.keeps_map else ()),
         ("Maps", ", ".join(config.interpreters)),
-        *(("", f"drift limits of {names}: {origin}") for origin, names in _limits_by_origin(header)),
+        *(("", f"drift limits of {', '.join(names)}: {origin}") for origin, names in header.maps_by_origin().items()),
         ("Run", f"{folder} on {config.device}, {config.threads} threads, batches of {config.batch_size}"),
     ]
     console.pairs(rows)

@@ -181,11 +181,8 @@ def _drift_limits(report: Report) -> list[Flowable]:
 
 def _origins(header: RunHeader) -> list[str]:
     """Where the limits come from, and which of them are rough."""
-    origins = header.threshold_origins
     told = [
-        f"{', '.join(title_of(name) for name, own in origins.items() if own == origin)}: {words}"
-        for origin, words in _ORIGINS.items()
-        if origin in origins.values()
+        f"{', '.join(map(title_of, names))}: {_ORIGINS[origin]}" for origin, names in header.maps_by_origin().items()
     ]
     told += [
         f"{title_of(row.interpreter)}: {images(row.images)}, fewer than {enough_images(row.interpreter)}, so that the "
