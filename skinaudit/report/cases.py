@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from skinaudit.audit.records import ImageRecord, Record, RunHeader
+from skinaudit.audit.records import Attack, ImageRecord, Record, RunHeader
 from skinaudit.report.results import CaseKind
 from skinaudit.report.tally import by_image
 
@@ -17,7 +17,7 @@ ROWS_FOR_FAILURES = 3
 
 @dataclass(frozen=True)
 class Chosen:
-    """One image with its ADV² verdict, the PGD verdict beside it, and what came of it."""
+    """One image with its ADV² verdict (or that of the joint attack), the PGD verdict beside it, and what came of it."""
 
     image: ImageRecord
     adv2: Record
@@ -26,13 +26,15 @@ class Chosen:
     crosses_to_benign: bool
 
 
-def candidates(header: RunHeader, images: Sequence[ImageRecord], records: Sequence[Record]) -> list[Chosen]:
-    """Every image that ADV² has a verdict on, for the records of one interpreter, in the order of image ids."""
+def candidates(
+    header: RunHeader, images: Sequence[ImageRecord], records: Sequence[Record], attack: Attack = "adv2"
+) -> list[Chosen]:
+    """Every image that the attack has a verdict on, for the records of one interpreter, in the order of image ids."""
     known = {image.image_id: image for image in images}
     pgd = by_image(record for record in records if record.attack == "pgd")
     return [
         _chosen(header, known[image_id], group[0], pgd.get(image_id, [None])[0])
-        for image_id, group in by_image(record for record in records if record.attack == "adv2").items()
+        for image_id, group in by_image(record for record in records if record.attack == attack).items()
         if image_id in known
     ]
 

@@ -6,7 +6,7 @@ from typing import Literal
 
 from skinaudit.audit.records import RunHeader
 from skinaudit.config import Frozen
-from skinaudit.report.results import Case, InterpreterResult, Rate, Sweep, Transfer
+from skinaudit.report.results import Case, InterpreterResult, Rate, Sweep, Together, Transfer
 
 #: Version of the JSON twin; a change that breaks a reader raises the first number.
 SCHEMA_VERSION: Literal["1.0"] = "1.0"
@@ -143,6 +143,7 @@ class Report(Frozen):
     interpreters: tuple[InterpreterResult, ...]
     sweeps: tuple[Sweep, ...] = ()  # empty where the run tried its own radius alone
     transfer: Transfer | None = None  # None where a run has one map alone
+    together: Together | None = None  # None where no attack aimed at several maps at once
     subgroups: tuple[Subgroup, ...] = ()  # empty where the labels have no such columns
     worst: tuple[Case, ...]
     threat: tuple[tuple[str, str], ...]

@@ -21,7 +21,7 @@ from reportlab.platypus import (
     Spacer,
 )
 
-from skinaudit.report import auditable, front, palette, sections, style, subgroups, sweep, transfer
+from skinaudit.report import auditable, front, palette, sections, style, subgroups, sweep, together, transfer
 from skinaudit.report.document import Report
 from skinaudit.report.findings import summarise
 from skinaudit.report.pictures import Gallery
@@ -114,6 +114,11 @@ class Document(BaseDocTemplate):  # type: ignore[misc]  # reportlab has no types
             *((f"Results: {row.title}", True, results(row, titles, gallery)) for row in report.interpreters),
             *(((sweep.TITLE, True, sweep.sweeps(report.sweeps, threat)),) if report.sweeps else ()),
             *(((transfer.TITLE, True, transfer.transfer(report.transfer, threat)),) if report.transfer else ()),
+            *(
+                ((together.TITLE, True, together.together(report.together, titles, gallery)),)
+                if report.together
+                else ()
+            ),
             *(((subgroups.TITLE, True, subgroups.subgroups(report)),) if report.subgroups else ()),
             ("Limitations and what was not tested", True, sections.limits(report)),
             ("Environment and how to recompute", False, sections.environment(report)),

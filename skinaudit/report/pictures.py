@@ -77,8 +77,8 @@ class Gallery:
 
     def verdict(self, case: Case, attack: Attack) -> Record | None:
         """What the attack ("adv2" or "pgd") made of this image, None when the run has no such verdict."""
-        unit = case.adv2_unit if attack == "adv2" else case.pgd_unit
-        return None if unit is None else self._records.get((unit, case.interpreter, attack))
+        unit, made_by = (case.adv2_unit, case.attack) if attack == "adv2" else (case.pgd_unit, attack)
+        return None if unit is None else self._records.get((unit, case.interpreter, made_by))
 
     def clean_prediction(self, case: Case) -> Prediction | None:
         """What the model said of the unchanged image."""

@@ -84,7 +84,10 @@ class Direction(Frozen):
 
 
 class Case(Frozen):
-    """One image under attack, as a picture row shows it."""
+    """One image under attack, as a picture row shows it.
+
+    ``adv2_unit`` is a unit of ``attack``: of ADV² on this map, or of the joint attack on several.
+    """
 
     image_id: str
     name: str
@@ -94,6 +97,7 @@ class Case(Frozen):
     label: str | None
     source: str
     target: str
+    attack: Attack = "adv2"
     adv2_unit: str
     pgd_unit: str | None
     before: str
@@ -130,6 +134,22 @@ class InterpreterResult(Frozen):
     def arm(self, attack: Attack) -> Arm | None:
         """The arm of one attack, None when the run has none."""
         return next((arm for arm in self.arms if arm.attack == attack), None)
+
+
+class TogetherCase(Frozen):
+    """One image under the attack on several maps at once: the same picture seen through each of them."""
+
+    caption: str
+    maps: tuple[Case, ...]
+
+
+class Together(Frozen):
+    """The attack on several maps at once; ``titles`` names them in the order of the cases' maps."""
+
+    titles: tuple[str, ...]
+    joint: Rate
+    finding: str
+    cases: tuple[TogetherCase, ...]
 
 
 class SweepPoint(Frozen):

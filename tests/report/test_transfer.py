@@ -61,18 +61,6 @@ def test_the_finding_names_the_strongest_transfer_and_what_pgd_reaches() -> None
     assert "5" in text.partition(";")[2]
 
 
-def test_one_change_against_all_maps_has_a_sentence_of_its_own() -> None:
-    at_once = [
-        verdict(f"image-{place:02d}", "joint", interpreter=name, kept=place < 13)
-        for name in ("cam", "grad")
-        for place in range(20)
-    ]
-    found = transfer(header(("cam", "grad")), [*RECORDS, *at_once])
-    assert found is not None
-    assert found.findings[1].startswith("One change against CAM and GRAD at once")
-    assert "13 of 20 images (65" in found.findings[1]
-
-
 def test_a_run_with_one_map_has_no_matrix() -> None:
     assert transfer(header(("cam",)), own("cam", "adv2", 3)) is None
 

@@ -24,6 +24,7 @@ def worded_case(header: RunHeader, chosen: Chosen) -> Case:
         label=image.label,
         source=before,
         target=titles[adv2.target_class] if adv2.target_class is not None else before,
+        attack=adv2.attack,
         adv2_unit=adv2.unit_id,
         pgd_unit=chosen.pgd.unit_id if chosen.pgd else None,
         before=before,

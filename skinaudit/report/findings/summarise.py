@@ -18,6 +18,7 @@ from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.findings.sweep import sweeps
+from skinaudit.report.findings.together import together
 from skinaudit.report.findings.transfer import transfer
 from skinaudit.report.findings.verdict import all_maps_note, answers, verdict
 from skinaudit.report.findings.wanted_maps import fallback_note
@@ -62,6 +63,7 @@ def summarise(view: RunView) -> Report:
         interpreters=tuple(interpreters),
         sweeps=sweeps(header, records),
         transfer=transfer(header, records),
+        together=together(header, found, records),
         subgroups=subgroups(header, found, records),
         worst=worst,
         threat=prose.threat_rows(header),

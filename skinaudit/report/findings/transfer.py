@@ -8,7 +8,6 @@ from skinaudit.audit.records import Record, RunHeader
 from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import tally
-from skinaudit.report.aim import success
 from skinaudit.report.results import Transfer, TransferCell, TransferRow
 from skinaudit.report.wording import rate_text
 
@@ -27,7 +26,7 @@ def transfer(header: RunHeader, records: Sequence[Record]) -> Transfer | None:
     ]
     pgd = [_cell([one for one in records if one.attack == "pgd" and one.interpreter == seen]) for seen in names]
     matrix = (*rows, TransferRow(title=PGD, cells=tuple(pgd)))
-    findings = (*_findings(header.config.threat, names, matrix), *_at_once(header, records))
+    findings = _findings(header.config.threat, names, matrix)
     return Transfer(titles=tuple(title_of(name) for name in names), rows=matrix, findings=findings)
 
 
@@ -35,18 +34,6 @@ def _seen(records: Sequence[Record], made_for: str, seen: str) -> list[Record]:
     if made_for == seen:
         return [one for one in records if one.attack == "adv2" and one.interpreter == seen]
     return [one for one in records if one.attack == "transfer" and one.made_for == made_for and one.interpreter == seen]
-
-
-def _at_once(header: RunHeader, records: Sequence[Record]) -> tuple[str, ...]:
-    """What one change against several maps reached; success there needs every map, so each map has the same rate."""
-    joint = [record for record in records if record.attack == "joint"]
-    names = [name for name in header.config.interpreters if any(one.interpreter == name for one in joint)]
-    if not names:
-        return ()
-    rate = tally.joint_rate(tally.by_image(one for one in joint if one.interpreter == names[0]).values())
-    titles = " and ".join(title_of(name) for name in names)
-    outcome = f"{success(header.config.threat)}, for each of these maps"
-    return (f"One change against {titles} at once ({outcome}): {rate_text(rate)}.",)
 
 
 def _cell(records: Sequence[Record]) -> TransferCell | None:

@@ -1,0 +1,97 @@
+"""One change against several maps: counts by hand, which examples are shown, what their pages print."""
+
+from __future__ import annotations
+
+import re
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from pypdf import PdfReader
+
+from skinaudit.audit.records import ImageRecord, Record
+from skinaudit.config import TargetMap, ThreatModel
+from skinaudit.report.findings.together import together
+from skinaudit.report.pdf import write_pdf
+from skinaudit.report.results import Together
+from tests.report.synthetic import header, probabilities, synthetic_run, verdict
+
+NAMES = ("cam", "grad")
+
+
+def at_once(image: str, kept: dict[str, bool], *, flipped: bool = True, l1: float = 0.02) -> list[Record]:
+    """Verdicts of the joint attack on one image: success needs every map."""
+    return [
+        verdict(image, "joint", interpreter=name, flipped=flipped, kept=kept[name], l1=l1).model_copy(
+            update={"unit_id": f"{image}-joint", "joint": flipped and all(kept.values())}
+        )
+        for name in NAMES
+    ]
+
+
+def found(records: list[Record]) -> Together:
+    images = [
+        ImageRecord(image_id=name, status="attacked", label="mel", prediction=probabilities(0, 0.9))
+        for name in sorted({record.image_id for record in records})
+    ]
+    result = together(header(NAMES), images, records)
+    assert result is not None
+    return result
+
+
+BOTH, ONE = {"cam": True, "grad": True}, {"cam": True, "grad": False}
+
+
+def test_success_needs_every_map() -> None:
+    records = [row for place in range(20) for row in at_once(f"image-{place:02d}", BOTH if place < 13 else ONE)]
+    assert (found(records).joint.successes, found(records).joint.n) == (13, 20)
+    assert found(records).finding.startswith("One change against CAM and GRAD at once")
+    assert "13 of 20 images (65" in found(records).finding
+
+
+def test_the_closest_come_first_and_one_that_fell_short_last() -> None:
+    records = [
+        *at_once("far", BOTH, l1=0.05), *at_once("near", BOTH, l1=0.01), *at_once("next", BOTH, l1=0.02),
+        *at_once("moved", ONE), *at_once("held", BOTH, flipped=False),
+    ]  # fmt: skip
+    cases = found(records).cases
+    assert [case.maps[0].image_id for case in cases] == ["near", "next", "moved"]
+    assert [[one.interpreter for one in case.maps] for case in cases] == [["cam", "grad"]] * 3
+    assert cases[0].caption == "Malignancy missed, every map stayed."
+    assert cases[-1].caption == "Malignancy missed, the map of GRAD moved."
+
+
+def test_failures_fill_the_places_of_missing_successes() -> None:
+    records = [*at_once("moved", ONE), *at_once("held", BOTH, flipped=False)]
+    assert [case.caption for case in found(records).cases] == [
+        "Malignancy missed, the map of GRAD moved.",
+        "The attack did not reach its class, every map stayed.",
+    ]
+
+
+def test_a_map_without_limits_is_not_said_to_have_stayed() -> None:
+    records = [one.model_copy(update={"kept": None, "joint": None}) for one in at_once("one", BOTH)]
+    assert found(records).cases[0].caption == "Malignancy missed, maps not judged."
+
+
+def test_a_run_without_the_attack_has_no_chapter() -> None:
+    assert together(header(NAMES), [], [verdict("one", "adv2")]) is None
+
+
+@pytest.mark.parametrize("target_map", [TargetMap.BENIGN, TargetMap.CLASS])
+def test_the_chapter_shows_the_changed_picture_through_every_map(tmp_path: Path, target_map: TargetMap) -> None:
+    run = synthetic_run(tmp_path, 3, with_excluded=False)
+    config = run.header.config.model_copy(update={"threat": ThreatModel(target_map=target_map), "joint": True})
+    run.header = run.header.model_copy(update={"config": config})
+    run.record_rows += [
+        one.model_copy(update={"attack": "joint", "unit_id": f"{one.image_id}-joint"})
+        for one in run.record_rows
+        if one.attack == "adv2"
+    ]
+    path = tmp_path / "report.pdf"
+    write_pdf(run, path)
+    texts = [re.sub(r"\s+", " ", page.extract_text()) for page in PdfReader(BytesIO(path.read_bytes())).pages]
+    (chapter,) = [text for text in texts if "All maps at once" in text and "One change against" in text]
+    assert all(words in chapter for words in ("CAM before", "CAM after", "GRAD before", "GRAD after", "L1 0.0"))
+    assert ("CAM wanted" in chapter) is (target_map is TargetMap.CLASS)
+    assert "not stored" not in chapter
