@@ -35,9 +35,14 @@ class Photograph:
 
 
 def build_bench(
-    model: Path, target: TargetRule, batch: int, threads: int, interpreters: Sequence[str] = ("cam", "grad")
+    model: Path,
+    target: TargetRule,
+    batch: int,
+    threads: int,
+    interpreters: Sequence[str] = ("cam", "grad"),
+    preset: Preset = Preset.STANDARD,
 ) -> Workbench:
-    """The bundle's model at ε = 8/255 with the standard preset and the bundle's own drift thresholds."""
+    """The bundle's model at ε = 8/255 with a preset and the bundle's own drift thresholds."""
     torch.set_num_threads(threads)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     classifier = load_classifier(model, device)
@@ -50,8 +55,8 @@ def build_bench(
     config = AuditConfig(
         interpreters=tuple(interpreters),
         threat=ThreatModel(epsilon=8 / 255, target=target),
-        preset=Preset.STANDARD,
-        budget=PRESETS[Preset.STANDARD],
+        preset=preset,
+        budget=PRESETS[preset],
         batch_size=batch,
         threads=threads,
         device="cuda" if device.type == "cuda" else "cpu",

@@ -34,7 +34,7 @@ from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failur
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.workbench import Workbench
-from skinaudit.config import TargetRule
+from skinaudit.config import Preset, TargetRule
 
 IDS = Path(__file__).parent / "ids"
 #: Attacks that fell short, listed one by one; more are counted.
@@ -133,7 +133,7 @@ def report(
     missed = failures([*ours, *others], bench.classifier.classes)
     intro = (
         f"Targets: {bench.config.threat.target}. ε = {bench.config.threat.epsilon_levels}/255 (largest change measured "
-        f"on saved pixels: {max(one.linf_levels for one in attacks)}/255), preset standard, batch "
+        f"on saved pixels: {max(one.linf_levels for one in attacks)}/255), preset {bench.config.preset}, batch "
         f"{bench.config.batch_size}. Cost: wall time of the whole attack in units of one bare forward pass with input "
         "gradient of the same model, measured in the same run."
     )
@@ -161,9 +161,10 @@ def main() -> None:
     parser.add_argument("--published-rts", type=int, default=12, help="the same on RTS")
     parser.add_argument("--published-mask", type=int, default=4, help="the same on MASK")
     parser.add_argument("--target", type=TargetRule, choices=list(TargetRule), default=TargetRule.RANDOM)
+    parser.add_argument("--preset", type=Preset, choices=list(Preset), default=Preset.STANDARD)
     arguments = parser.parse_args()
     names = tuple(arguments.interpreters.split(","))
-    bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, names)
+    bench = build_bench(arguments.model, arguments.target, arguments.batch, arguments.threads, names, arguments.preset)
     bench = replace(bench, config=bench.config.model_copy(update={"joint": arguments.joint}))
     check_settings(arguments.work, settings_of(bench, "strength"))
     chosen = choose(bench, arguments.images, arguments.labels, arguments.images_ours, arguments.work)
