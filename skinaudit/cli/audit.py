@@ -12,12 +12,13 @@ import typer
 
 from skinaudit.classifier.finding import TITLES
 from skinaudit.classifier.source import ModelSource
-from skinaudit.cli import attack_options, options
+from skinaudit.cli import options
+from skinaudit.cli.audit_options import AuditOptions, takes_audit_options
 from skinaudit.cli.console import Console, duration
 from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
 from skinaudit.cli.model_options import takes_a_model
-from skinaudit.config import PRESETS, AuditConfig, Device, Norm, Preset, TargetMap, TargetRule
+from skinaudit.config import PRESETS
 
 if TYPE_CHECKING:
     from skinaudit.audit.outlook import Outlook
@@ -71,63 +72,27 @@ Exit codes: 0 done, 2 usage, 3 input unusable, 4 model refused, 5 interrupted (c
 
 
 @takes_a_model
+@takes_audit_options
 def audit(
     context: typer.Context,
     model: ModelSource,
     images: options.ImagesArgument,
+    asked: AuditOptions,
     out: Annotated[
         Path | None,
         typer.Option("--out", metavar="RUN", help="Run directory. Default: skinaudit-runs/<MODEL>-<IMAGES>."),
     ] = None,
     labels: options.LabelsOption = None,
     subgroup: options.SubgroupOption = None,
-    interpreters: options.InterpretersOption = options.DEFAULT_INTERPRETERS,
-    joint: attack_options.JointOption = False,
-    norm: attack_options.NormOption = Norm.LINF,
-    epsilon: attack_options.EpsilonOption = None,
-    sweep: attack_options.SweepOption = None,
-    flow_limit: attack_options.FlowLimitOption = None,
-    full_resolution: attack_options.FullResolutionOption = False,
-    target: attack_options.TargetOption = TargetRule.MOST_HARMFUL,
-    target_map: attack_options.TargetMapOption = TargetMap.BENIGN,
-    preset: attack_options.PresetOption = Preset.STANDARD,
-    mask_images: attack_options.MaskImagesOption = None,
-    device: options.DeviceOption = Device.AUTO,
-    batch_size: options.BatchOption = options.DEFAULT_BATCH,
-    threads: options.ThreadsOption = None,
-    seed: options.SeedOption = 0,
     id_key: options.IdKeyOption = None,
-    show_file_names: Annotated[
-        bool, typer.Option("--show-file-names", help="Print file names in the report; they may name patients.")
-    ] = False,
-    frame: options.FrameOption = None,
-    allow_burned_in: options.BurnedInOption = False,
     as_json: options.JsonOption = False,
 ) -> None:
     """Replaced by ``HELP``."""
     console = Console(as_json=as_json)
     with one_line_errors(as_json=as_json):
-        threat = attack_options.read_threat(epsilon, target, target_map, norm, flow_limit, full_resolution)
-        names = options.read_interpreters(interpreters)
-        from skinaudit.audit.machine import choose_device
+        config = asked.config()
         from skinaudit.audit.session import AuditRequest
 
-        config = AuditConfig(
-            interpreters=names,
-            joint=joint,
-            sweep=attack_options.read_sweep(sweep, threat),
-            threat=threat,
-            preset=preset,
-            budget=attack_options.read_budget(preset, mask_images),
-            batch_size=batch_size,
-            seed=seed,
-            device=choose_device(device),
-            threads=options.thread_count(threads),
-            show_file_names=show_file_names,
-            frame=frame,
-            burned_in=allow_burned_in,
-        )
-        attack_options.check_use(config, mask_images)
         found, columns = options.find_model(model), options.read_subgroups(subgroup)
         truth = options.labels_for(images, labels, console)
         request = AuditRequest(found, images, truth, config, id_key, columns)

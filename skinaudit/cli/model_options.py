@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, get_type_hints
+from typing import Annotated
 
 import typer
 
 from skinaudit.classifier.source import ModelSource, Triple, is_factory
+from skinaudit.cli.composed import composed
 
 #: Mean and deviation by name, of RGB pixels in [0,1].
 _STATISTICS: dict[str, tuple[Triple, Triple]] = {
@@ -81,27 +79,6 @@ TrustCodeOption = Annotated[
 ]
 
 
-def takes_a_model(command: Callable[..., None]) -> Callable[..., None]:
-    """Give a command with a parameter ``model: ModelSource`` the argument MODEL and the options that describe it."""
-    reader = inspect.signature(read_source).parameters
-    hints = {**get_type_hints(command, include_extras=True), **get_type_hints(read_source, include_extras=True)}
-    own = inspect.signature(command).parameters
-    others = [one for name, one in reader.items() if name != "model"]
-    merged = [*(reader["model"] if name == "model" else one for name, one in own.items()), *others]
-
-    @wraps(command)
-    def run(*args: object, **given: object) -> None:
-        described = {name: given.pop(name) for name in reader}
-        source: Callable[..., ModelSource] = read_source
-        command(*args, model=source(**described), **given)
-
-    run.__annotations__ = {**{one.name: hints[one.name] for one in merged}, "return": None}
-    run.__signature__ = inspect.Signature(  # type: ignore[attr-defined]  # what inspect looks for
-        [one.replace(annotation=hints[one.name]) for one in merged]
-    )
-    return run
-
-
 def read_source(
     model: ModelArgument,
     network: NetworkOption = None,
@@ -135,6 +112,10 @@ def read_source(
         weights=weights,
         trust_code=trust_code,
     )
+
+
+#: Gives a command with a parameter ``model: ModelSource`` the argument MODEL and the options that describe it.
+takes_a_model = composed("model", read_source)
 
 
 def read_size(text: str) -> tuple[int, int]:
