@@ -42,7 +42,8 @@ def candidates(
 def best_then_failures(found: Sequence[Chosen]) -> list[Chosen]:
     """Rows to show for one interpreter, at most ``MOST_ROWS``.
 
-    Joint successes come first, those from malignant to benign before the others, then by distance of the map; at
+    Joint successes come first, those from malignant to benign before the others, then by distance of the map; benign
+    maps that mark nothing come after those that there is something to see of. At
     least ``ROWS_FOR_FAILURES`` places are kept for images where the map moved or the diagnosis held, if there are any.
     """
     successes = sorted((case for case in found if case.kind == "joint"), key=_rank)
@@ -78,8 +79,13 @@ def worst_first(cases: Sequence[Chosen], most: int, uninformative: frozenset[str
     return chosen
 
 
+def is_blank(case: Chosen) -> bool:
+    """Whether the benign map marks nothing: that it stayed then says little."""
+    return case.adv2.interpreter in case.image.blank_maps
+
+
 def _gravity(case: Chosen, uninformative: frozenset[str]) -> tuple[bool, bool, bool]:
-    says_little = case.adv2.interpreter in uninformative or case.adv2.interpreter in case.image.blank_maps
+    says_little = case.adv2.interpreter in uninformative or is_blank(case)
     return case.kind != "joint", says_little, not case.crosses_to_benign
 
 
@@ -100,6 +106,6 @@ def _chosen(header: RunHeader, image: ImageRecord, adv2: Record, pgd: Record | N
     return Chosen(image, adv2, pgd, kind, malignant[adv2.source_class] and not malignant[after])
 
 
-def _rank(case: Chosen) -> tuple[bool, bool, float, str]:
+def _rank(case: Chosen) -> tuple[bool, bool, bool, float, str]:
     distance = case.adv2.to_target.l1 if case.adv2.to_target else 1.0
-    return case.kind == "held", not case.crosses_to_benign, distance, case.image.image_id
+    return case.kind == "held", is_blank(case), not case.crosses_to_benign, distance, case.image.image_id

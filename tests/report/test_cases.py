@@ -55,10 +55,15 @@ def test_a_diagnosis_that_the_model_hardly_gave_is_not_the_worst() -> None:
 
 
 def test_a_map_that_marked_nothing_comes_after_the_others() -> None:
-    records = [verdict("blank", "adv2", confidence=0.999), verdict("marked", "adv2", confidence=0.9)]
-    images = [image("blank").model_copy(update={"blank_maps": ("cam",)}), image("marked")]
+    records = [
+        verdict("blank", "adv2", confidence=0.999, l1=0.001),
+        verdict("marked", "adv2", confidence=0.9),
+        verdict("moved", "adv2", kept=False),
+    ]
+    images = [image("blank").model_copy(update={"blank_maps": ("cam",)}), image("marked"), image("moved")]
     found = candidates(header(), images, records)
-    assert [case.image.image_id for case in worst_first(found, 9)] == ["marked", "blank"]
+    for order in (worst_first(found, 9), best_then_failures(found)):
+        assert [case.image.image_id for case in order] == ["marked", "blank", "moved"]
 
 
 def test_equally_grave_cases_take_turns_among_the_interpreters() -> None:

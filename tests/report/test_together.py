@@ -29,9 +29,15 @@ def at_once(image: str, kept: dict[str, bool], *, flipped: bool = True, l1: floa
     ]
 
 
-def found(records: list[Record]) -> Together:
+def found(records: list[Record], blank: str = "") -> Together:
     images = [
-        ImageRecord(image_id=name, status="attacked", label="mel", prediction=probabilities(0, 0.9))
+        ImageRecord(
+            image_id=name,
+            status="attacked",
+            label="mel",
+            prediction=probabilities(0, 0.9),
+            blank_maps=("grad",) if name == blank else (),
+        )
         for name in sorted({record.image_id for record in records})
     ]
     result = together(header(NAMES), images, records)
@@ -59,6 +65,11 @@ def test_the_closest_come_first_and_one_that_fell_short_last() -> None:
     assert [[one.interpreter for one in case.maps] for case in cases] == [["cam", "grad"]] * 3
     assert cases[0].caption == "Malignancy missed, every map stayed."
     assert cases[-1].caption == "Malignancy missed, the map of GRAD moved."
+
+
+def test_one_of_whose_maps_marked_nothing_comes_after_the_others() -> None:
+    records = [*at_once("near", BOTH, l1=0.01), *at_once("far", BOTH, l1=0.05)]
+    assert [case.maps[0].image_id for case in found(records, blank="near").cases] == ["far", "near"]
 
 
 def test_failures_fill_the_places_of_missing_successes() -> None:

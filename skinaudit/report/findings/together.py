@@ -8,7 +8,7 @@ from skinaudit.audit.records import ImageRecord, Record, RunHeader
 from skinaudit.interpreters.registry import title_of
 from skinaudit.report import tally
 from skinaudit.report.aim import success
-from skinaudit.report.cases import Chosen, candidates
+from skinaudit.report.cases import Chosen, candidates, is_blank
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.results import Together, TogetherCase
 from skinaudit.report.wording import rate_text
@@ -55,9 +55,10 @@ def _examples(
     )
 
 
-def _rank(views: Sequence[Chosen]) -> tuple[bool, bool, float, str]:
+def _rank(views: Sequence[Chosen]) -> tuple[bool, bool, bool, float, str]:
     distances = [view.adv2.to_target.l1 if view.adv2.to_target else 1.0 for view in views]
-    return views[0].kind == "held", not views[0].crosses_to_benign, max(distances), views[0].image.image_id
+    first, blank = views[0], any(is_blank(view) for view in views)
+    return first.kind == "held", blank, not first.crosses_to_benign, max(distances), first.image.image_id
 
 
 def _caption(header: RunHeader, views: Sequence[Chosen]) -> str:
