@@ -19,8 +19,8 @@ from skinaudit.attacks.perturbation import Perturbation, round_to_8_bit
 from skinaudit.attacks.tasks import CANDIDATES, Outcome, Task
 from skinaudit.config import HELD_CONFIDENCE
 
-#: Ranks: sure of the class and the map kept < kept, but not so sure < sure, but the map drifted < class held < not
-#: held. Within a rank the L1 distance (at most 1), the excess over the limits, or the class loss (capped) decides.
+#: Ranks: sure of the class and the map kept < kept, but not so sure < the map drifted < not sure enough even for that
+#: < another class. Within a rank the L1 distance (at most 1), the excess over the limits, or the capped class loss.
 _UNSURE, _DRIFTED, _HIT, _MISS, _CAP = 2.0, 4.0, 10.0, 1000.0, 500.0
 
 
@@ -142,21 +142,20 @@ class Loop:
         """Rank (lower is better), class held well enough to press on the map, map kept and class sure; each (N,)."""
         settings = self._settings
         hit = evaluation.logits.argmax(1) == slots.goal_class
-        never = (slots.step >= settings.warm_steps) & (slots.surest < HELD_CONFIDENCE)
+        warmed = slots.step >= settings.warm_steps
+        never = warmed & (slots.surest < HELD_CONFIDENCE)
         reachable = torch.where(never, settings.enough * slots.surest, HELD_CONFIDENCE)
-        pressed = never & (slots.best_score[:, 0] >= _UNSURE)
+        best = slots.best_score[:, 0]
+        pressed = warmed & (best >= _DRIFTED) if settings.map_first else never & (best >= _UNSURE)
         held = hit & (probability >= torch.where(pressed, settings.fallback * reachable, reachable))
         sure = hit & (probability >= reachable)
         near, alike = evaluation.map_distance <= slots.most_distance, evaluation.map_overlap >= slots.least_overlap
         kept = (near & alike).all(1)
         loss = evaluation.class_loss.clamp(max=_CAP)
         if self._objective.matches_map:
-            unsure = torch.where(kept, _UNSURE + evaluation.map_distance.mean(1), _HIT + loss)
-            wanted = torch.where(
-                sure,
-                torch.where(kept, evaluation.map_distance.mean(1), _DRIFTED + _excess(evaluation, slots)),
-                unsure,
-            )
+            distance = evaluation.map_distance.mean(1)
+            as_kept = torch.where(sure, distance, _UNSURE + distance)
+            wanted = torch.where(kept, as_kept, _DRIFTED + _excess(evaluation, slots))
         else:
             wanted = loss.clamp(max=_HIT / 2)
         score = torch.where(held, wanted, torch.where(hit, _HIT + loss, _MISS + loss))

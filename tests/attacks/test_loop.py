@@ -156,6 +156,38 @@ def test_an_image_that_became_sure_is_never_pressed_for_less() -> None:
         assert same(strict[task.key], lax[task.key])
 
 
+def test_with_the_map_first_every_image_is_pressed_until_its_map_was_kept() -> None:
+    attack = attack_named("cam")
+    settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0)
+    first = replace(settings, map_first=True, fallback=0.5)
+    out_of_reach, always = ((1e-4, 1.0), (1.0, 0.0))
+    for (most, least), differs in ((out_of_reach, True), (always, False)):
+        tasks = [
+            replace(task, maps=(replace(task.maps[0], most_distance=most, least_overlap=least),))
+            for task in attack.tasks(6)
+        ]
+        lax, strict = run(attack, tasks, first), run(attack, tasks, settings)
+        assert all(same(lax[task.key], strict[task.key]) for task in tasks) is not differs
+        if differs:
+            assert drift(attack, tasks, lax) < drift(attack, tasks, strict)
+        assert all(confidence(attack, lax[task.key], task) >= 0.5 * HELD_CONFIDENCE for task in tasks)
+
+
+def test_of_maps_that_drifted_the_nearest_comes_first_however_sure() -> None:
+    attack = attack_named("cam")
+    settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0, map_first=True, fallback=0.5)
+    limits = {"most_distance": 2e-3, "least_overlap": 0.0}  # so the L1 distance decides the excess
+    tasks = [replace(task, maps=(replace(task.maps[0], **limits),)) for task in attack.tasks(6)]
+    outcomes = run(attack, tasks, settings)
+    assert attack.interpreter is not None
+    for task in tasks:
+        x = outcomes[task.key].candidates.float() / 255
+        maps = attack.interpreter.explain(x, torch.full((len(x),), task.target_class))
+        distances = (maps - task.maps[0].target).abs().mean((1, 2)).tolist()
+        assert distances == sorted(distances)
+    assert any(confidence(attack, outcomes[task.key], task) < HELD_CONFIDENCE for task in tasks)
+
+
 def confidence(attack: Attack, outcome: Outcome, task: Task) -> float:
     """Of the wanted class at the best candidate."""
     return float(attack.network(outcome.candidates[:1].float() / 255).softmax(1)[0, task.target_class])
