@@ -49,8 +49,13 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         Name -> tensor on the CPU. One level of nesting under "state_dict" or "model" is undone.
 
     Raises:
-        ModelRefused: The file is too large, damaged, needs code to be read, or holds something else than tensors.
+        ModelRefused: The file is too large, damaged, needs code to be read, or holds something else than tensors; or
+            its path is no UTF-8, which the libraries that read weights cannot open.
     """
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise ModelRefused(f"{path.name}: the file's path is not UTF-8; rename the file or its folder.") from error
     if path.suffix == ".safetensors":
         size_of_file(path, MAX_BYTES)
         check_safetensors_header(path)

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import json
+import os
 import struct
+import sys
 import zipfile
 from collections import OrderedDict
 from pathlib import Path
@@ -119,6 +121,15 @@ def test_a_file_larger_than_the_cap_is_not_read(tmp_path: Path, monkeypatch: pyt
     torch.save({"a": torch.zeros(1000)}, tmp_path / "model.pt")
     with pytest.raises(ModelRefused, match="may have at most 1000"):
         read_weights(tmp_path / "model.pt")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="names of any bytes are a matter of Linux")
+@pytest.mark.parametrize("ending", [".safetensors", ".pt"])
+def test_a_path_that_is_not_utf_8_is_said_to_be_that(ending: str, tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"m\xe9l" + ending.encode())
+    path.write_bytes(b"0" * 100)
+    with pytest.raises(ModelRefused, match="not UTF-8; rename"):
+        read_weights(path)
 
 
 def test_a_compressed_archive_is_not_read(tmp_path: Path) -> None:
