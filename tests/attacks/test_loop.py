@@ -176,8 +176,10 @@ def test_with_the_map_first_every_image_is_pressed_until_its_map_was_kept() -> N
 def test_of_maps_that_drifted_the_nearest_comes_first_however_sure() -> None:
     attack = attack_named("cam")
     settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0, map_first=True, fallback=0.5)
-    limits = {"most_distance": 2e-3, "least_overlap": 0.0}  # so the L1 distance decides the excess
-    tasks = [replace(task, maps=(replace(task.maps[0], **limits),)) for task in attack.tasks(6)]
+    # With these limits the L1 distance decides the excess.
+    tasks = [
+        replace(task, maps=(replace(task.maps[0], most_distance=2e-3, least_overlap=0.0),)) for task in attack.tasks(6)
+    ]
     outcomes = run(attack, tasks, settings)
     assert attack.interpreter is not None
     for task in tasks:
