@@ -61,6 +61,17 @@ def stages(config: AuditConfig) -> list[Stage]:
     return [Stage("noise", None), *baseline, *single, *several, *smaller]
 
 
+def possible(config: AuditConfig) -> tuple[AuditConfig, dict[str, str]]:
+    """The configuration without the attacks that its interpreters leave no room for, and what was dropped why."""
+    several, dropped = at_once(config), {}
+    if config.joint and len(several) < 2:
+        dropped["The attack on all maps at once"] = "it needs two kinds of map beside MASK that fit the network"
+    if config.sweep and not several:
+        dropped["The sweep of smaller radii"] = "it needs a kind of map beside MASK that fits the network"
+    changes = {"joint": config.joint and len(several) > 1, "sweep": config.sweep if several else ()}
+    return config.model_copy(update=changes), dropped
+
+
 def at_once(config: AuditConfig) -> tuple[str, ...]:
     """The interpreters that are attacked together: all but those that are asked about a few images alone."""
     return tuple(name for name in config.interpreters if family_of(name) != "perturbation")

@@ -121,6 +121,7 @@ class RunHeader(Frozen):
     config: AuditConfig
     model: ModelCard
     skipped_interpreters: dict[str, str] = {}  # asked for, but no use for this network: name -> why
+    skipped_attacks: dict[str, str] = {}  # asked for, but without enough interpreters: what -> why
     checks: tuple[CheckFinding, ...] = ()  # is the model auditable? Empty: a run of a version that did not ask
     thresholds: tuple[DriftThreshold, ...]
     threshold_origins: dict[str, Origin]  # interpreter -> where its threshold comes from

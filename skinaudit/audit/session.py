@@ -17,7 +17,7 @@ from skinaudit.audit.limits import drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
 from skinaudit.audit.pace import seconds_per_pass
-from skinaudit.audit.plan import Stage, forecast_seconds, shapes, stages
+from skinaudit.audit.plan import Stage, forecast_seconds, possible, shapes, stages
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
 from skinaudit.audit.scope import NothingToAudit, asked_about_fewer, in_scope, usable_ones, why_nothing
@@ -101,7 +101,9 @@ def prepare(
     interpreters, skipped = _fitting(classifier, config.interpreters, device)
     for name, reason in skipped.items():
         progress.say(f"{name} is skipped: {reason}")
-    config = config.model_copy(update={"interpreters": tuple(interpreters)})
+    config, dropped = possible(config.model_copy(update={"interpreters": tuple(interpreters)}))
+    for what, reason in dropped.items():
+        progress.say(f"{what} is skipped: {reason}")
     specimens = _survey(request, labels, subgroups, decoder, progress)
     checks = known
     if checks is None:
@@ -124,7 +126,7 @@ def prepare(
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
-    header = _header(request, classifier, specimens, subgroups, thresholds, origins, skipped, checks)
+    header = _header(request, classifier, specimens, subgroups, thresholds, origins, (skipped, dropped), checks)
     fewer = asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
     seconds = seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
@@ -201,7 +203,7 @@ def _header(
     subgroups: Subgroups,
     thresholds: Mapping[str, DriftThreshold],
     origins: Mapping[str, Origin],
-    skipped: Mapping[str, str],
+    skipped: tuple[Mapping[str, str], Mapping[str, str]],
     checks: tuple[CheckFinding, ...],
 ) -> RunHeader:
     config = request.config
@@ -211,7 +213,8 @@ def _header(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config=config,
         model=ModelCard(**asdict(classifier.card())),
-        skipped_interpreters=dict(skipped),
+        skipped_interpreters=dict(skipped[0]),
+        skipped_attacks=dict(skipped[1]),
         checks=checks,
         thresholds=tuple(thresholds[name] for name in config.interpreters),
         threshold_origins=dict(origins),

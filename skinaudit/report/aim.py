@@ -101,14 +101,14 @@ def map_outcome(threat: ThreatModel, title: str) -> str:
     return f"the {title} map kept" if threat.keeps_map else f"the wanted {title} map reached"
 
 
-def deed(threat: ThreatModel) -> str:
-    """Joint success as something an attack did."""
+def deed(threat: ThreatModel, *, every_map: bool = False) -> str:
+    """Joint success as something an attack did, with one map or with every map of several."""
     if threat.keeps_diagnosis:
-        return "reached the wanted map with the diagnosis unchanged"
+        return f"reached {'every' if every_map else 'the'} wanted map with the diagnosis unchanged"
     return (
-        "changed the diagnosis with the map kept"
+        f"changed the diagnosis with {'every' if every_map else 'the'} map kept"
         if threat.keeps_map
-        else "changed the diagnosis and reached the wanted map"
+        else f"changed the diagnosis and reached {'every' if every_map else 'the'} wanted map"
     )
 
 

@@ -82,6 +82,7 @@ def limitations(header: RunHeader) -> tuple[str, ...]:
         "Poisoning of the training data, backdoors, extraction of the model and of patient data were not tested.",
         *((f"Interpreters not tested in this run: {', '.join(absent)}.",) if absent else ()),
         *(f"{title_of(name)} was asked for and skipped: {why}." for name, why in header.skipped_interpreters.items()),
+        *(f"{what} was asked for and skipped: {why}." for what, why in header.skipped_attacks.items()),
         *((_trusted_code(header.model.trusted_code),) if header.model.trusted_code else ()),
         "No detector or defence was placed before the model.",
         aim.no_proof(header.config.threat),

@@ -144,11 +144,16 @@ class TogetherCase(Frozen):
 
 
 class Together(Frozen):
-    """The attack on several maps at once; ``titles`` names them in the order of the cases' maps."""
+    """The attack on several maps at once; ``titles`` names them in the order of the cases' maps.
+
+    ``pgd`` is how often PGD, which looks at no map, left every one of them as wanted; None where there was none.
+    """
 
     titles: tuple[str, ...]
     joint: Rate
-    finding: str
+    pgd: Rate | None = None
+    excess: Excess | None = None
+    findings: tuple[str, ...]
     cases: tuple[TogetherCase, ...]
 
 

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from skinaudit.audit.records import Attack, ImageRecord, MapDistances, Record, RunHeader
 from skinaudit.config import TargetRule
 from skinaudit.interpreters.registry import title_of
-from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, paired_rate_difference, wilson
+from skinaudit.metrics.intervals import TOO_FEW, bootstrap_mean, wilson
 from skinaudit.report.document import ClassCount, Exclusion
 from skinaudit.report.results import Arm, Average, Rate
 
@@ -131,13 +131,22 @@ def paired_joint(records: Sequence[Record]) -> tuple[list[bool], list[bool]]:
     )
 
 
-def paired_excess(records: Sequence[Record]) -> tuple[int, float, float, float, float] | None:
-    """Images, difference, its interval and McNemar's p for ADV² over PGD; None below ``TOO_FEW`` images."""
-    adv2, pgd = paired_joint(records)
-    if len(adv2) < TOO_FEW:
-        return None
-    paired = paired_rate_difference(adv2, pgd)
-    return paired.n, paired.difference, paired.interval.low, paired.interval.high, paired.p_value
+def joint_on_every_map(of_maps: Iterable[Sequence[Record]]) -> dict[str, bool]:
+    """Image -> joint success on each of several maps; images that lack a verdict on one of them are left out.
+
+    Args:
+        of_maps: for each map the records of one attack.
+    """
+    each = [
+        {image: any(bool(one.joint) for one in group) for image, group in by_image(mine).items() if _known(group)}
+        for mine in of_maps
+    ]
+    whole = set.intersection(*(set(one) for one in each)) if each else set()
+    return {image: all(one[image] for one in each) for image in sorted(whole)}
+
+
+def _known(group: Sequence[Record]) -> bool:
+    return all(record.joint is not None for record in group)
 
 
 def class_counts(header: RunHeader, images: Sequence[ImageRecord]) -> tuple[ClassCount, ...]:

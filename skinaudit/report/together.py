@@ -17,8 +17,8 @@ from skinaudit.report.wording import percent
 
 TITLE = "All maps at once"
 LEAD_TEXT = (
-    "A clinic may show several maps of the same picture. Here one change was to deceive all of them, and it counts "
-    "only where none gave it away."
+    "A clinic may show several maps of the same picture. Here one change was to deceive all of the maps named below, "
+    "and it counts only where none of these gave it away."
 )
 #: Most pictures beside each other at full width; an example with more has a line for each of its states.
 _BESIDE = 8
@@ -26,7 +26,7 @@ _BESIDE = 8
 
 def together(found: Together, titles: Sequence[str], gallery: Gallery) -> list[Flowable]:
     """The finding, and examples: what an honest case shows, and beside or below it what the changed picture shows."""
-    story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), bullets((found.finding,)), Spacer(0, 6)]
+    story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), bullets(found.findings), Spacer(0, 6)]
     if found.cases:
         story += [paragraph(marks(gallery.threat), SMALL), Spacer(0, 6)]
     story += [KeepTogether([*_example(case, found.titles, titles, gallery), Spacer(0, 14)]) for case in found.cases]
@@ -65,7 +65,8 @@ def _example(case: TogetherCase, maps: Sequence[str], titles: Sequence[str], gal
 
 def _after(gallery: Gallery, name: str, case: Case) -> Panel:
     verdict = gallery.verdict(case, "adv2")
-    kept = verdict is not None and bool(verdict.kept) and case.kind != "held"
+    as_aimed = verdict is not None and verdict.flipped is not gallery.threat.keeps_diagnosis
+    kept = verdict is not None and bool(verdict.kept) and as_aimed
     far = "–" if case.l1 is None or case.iou20 is None else f"L1 {case.l1:.3f}, overlap {percent(case.iou20)}"
     return Panel(gallery.map_after(case, "adv2"), (*_line(f"{name} after"), (far, TINY_INK)), marked=kept)
 

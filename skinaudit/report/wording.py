@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from math import ceil, floor
 
@@ -54,6 +54,15 @@ def counted(n: int, noun: str) -> str:
     ('1 work unit', '0 work units')
     """
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them.
+
+    >>> listed(["CAM"]), listed(["CAM", "RTS"]), listed(["CAM", "GRAD", "RTS"])
+    ('CAM', 'CAM and RTS', 'CAM, GRAD and RTS')
+    """
+    return " and ".join(filter(None, (", ".join(words[:-1]), *words[-1:])))
 
 
 def rate_text(rate: Rate) -> str:

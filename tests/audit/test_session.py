@@ -135,6 +135,15 @@ def test_an_interpreter_that_does_not_fit_is_skipped_with_a_reason(folder: Path)
     assert "attention" in found.header.skipped_interpreters["cam"]
     assert any("cam is skipped" in text for text in listener.said)
 
+    # What needs two kinds of map cannot be had of one: that is said as well, and the command repeats what was done.
+    joint = replace(asked, config=asked.config.model_copy(update={"joint": True, "sweep": (4,)}))
+    header = prepare(replace(joint, model=ModelSource(bundle), labels=None), DIRECT, listener).header
+    assert (header.config.joint, header.config.sweep) == (False, (4,))
+    assert list(header.skipped_attacks) == ["The attack on all maps at once"]
+    assert "--joint" not in header.command
+    assert "--sweep 4" in header.command
+    assert any("all maps at once is skipped" in text for text in listener.said)
+
 
 def test_other_labels_are_other_runs(folder: Path) -> None:
     asked = request(folder / "labels")

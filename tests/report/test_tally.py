@@ -74,21 +74,13 @@ def test_an_attack_that_the_run_does_not_have_is_no_arm() -> None:
     assert tally.arm([verdict("a", "adv2")], "pgd") is None
 
 
-def test_excess_pairs_the_same_images_only() -> None:
-    adv2 = [verdict(name, "adv2") for name in names(12)]
-    pgd = [verdict(name, "pgd", kept=place < 2) for place, name in enumerate(names(11))]
-    found = tally.paired_excess([*pgd, *adv2])
-    assert found is not None
-    n, difference, low, high, p_value = found
-    assert n == 11
-    assert difference == pytest.approx(9 / 11)
-    assert p_value == pytest.approx(2 * 0.5**9)
-    assert low < difference < high
-
-
-def test_excess_of_few_images_is_not_stated() -> None:
-    records = [verdict(name, attack) for name in names(9) for attack in ("adv2", "pgd")]
-    assert tally.paired_excess(records) is None
+def test_success_on_every_map_needs_all_of_them_on_the_same_image() -> None:
+    cam = [verdict("a", "pgd"), verdict("b", "pgd"), verdict("c", "pgd", kept=False), verdict("d", "pgd")]
+    grad = [verdict("a", "pgd"), verdict("b", "pgd", kept=False), verdict("c", "pgd"), verdict("e", "pgd")]
+    unknown = [verdict("a", "pgd"), verdict("b", "pgd", kept=None)]
+    assert tally.joint_on_every_map([cam, grad]) == {"a": True, "b": False, "c": False}
+    assert tally.joint_on_every_map([cam, grad, unknown]) == {"a": True}
+    assert tally.joint_on_every_map([]) == {}
 
 
 def test_classes_are_counted_by_label_prediction_and_attack() -> None:

@@ -51,8 +51,8 @@ BOTH, ONE = {"cam": True, "grad": True}, {"cam": True, "grad": False}
 def test_success_needs_every_map() -> None:
     records = [row for place in range(20) for row in at_once(f"image-{place:02d}", BOTH if place < 13 else ONE)]
     assert (found(records).joint.successes, found(records).joint.n) == (13, 20)
-    assert found(records).finding.startswith("One change against CAM and GRAD at once")
-    assert "13 of 20 images (65" in found(records).finding
+    assert found(records).findings[0].startswith("One change against CAM and GRAD at once")
+    assert "13 of 20 images (65" in found(records).findings[0]
 
 
 def test_the_closest_come_first_and_one_that_fell_short_last() -> None:

@@ -12,9 +12,10 @@ from skinaudit.report.cases import Chosen, best_then_failures
 from skinaudit.report.change import measured
 from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.directions import directions_of
+from skinaudit.report.findings.excess import excess_of
 from skinaudit.report.findings.wanted_maps import wanted_maps_findings
 from skinaudit.report.results import Arm, Excess, InterpreterResult
-from skinaudit.report.wording import images, probability, rate_text
+from skinaudit.report.wording import images, rate_text
 
 #: PGD maps kept above this share: the map hardly depends on the diagnosis.
 INSENSITIVE_ABOVE = 0.20
@@ -33,7 +34,8 @@ def interpreter_result(
     title, threat = title_of(name), header.config.threat
     arms = [arm for attack in tally.ARM_ORDER if (arm := tally.arm(records, attack)) is not None]
     # Only of the benign map can be said that it stayed although nobody cared about it.
-    excess, insensitive = _excess(threat, records), _insensitive(arms) if threat.keeps_map else None
+    excess = excess_of(*tally.paired_joint(records), aim.deed(threat))
+    insensitive = _insensitive(arms) if threat.keeps_map else None
     directions = directions_of(header, records) if header.labels_given else ()
     threshold = next((row for row in header.thresholds if row.interpreter == name), None)
     return InterpreterResult(
@@ -63,25 +65,6 @@ def interpreter_result(
 
 def _of(arms: Sequence[Arm], attack: str) -> Arm | None:
     return next((arm for arm in arms if arm.attack == attack), None)
-
-
-def _excess(threat: ThreatModel, records: Sequence[Record]) -> Excess | None:
-    adv2, _ = tally.paired_joint(records)
-    if not adv2:
-        return None
-    paired = tally.paired_excess(records)
-    if paired is None:
-        text = f"ADV² against PGD on the same {images(len(adv2))}: too few to say which does better."
-        return Excess(n=len(adv2), difference=None, low=None, high=None, p_value=None, text=text)
-    n, difference, low, high, p_value = paired
-    points = f"{abs(difference) * 100:.0f} points {'more' if difference > 0 else 'less'} often than"
-    compared = points if difference else "as often as"
-    text = (
-        f"On the same {images(n)}, ADV² {aim.deed(threat)} {compared} PGD "
-        f"(95 % interval {low * 100:+.0f} to {high * 100:+.0f} "
-        f"points, McNemar {probability(p_value)})."
-    )
-    return Excess(n=n, difference=difference, low=low, high=high, p_value=p_value, text=text)
 
 
 def _insensitive(arms: Sequence[Arm]) -> bool | None:

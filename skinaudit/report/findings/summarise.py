@@ -18,9 +18,9 @@ from skinaudit.report.findings.case import worded_case
 from skinaudit.report.findings.interpreter import interpreter_result
 from skinaudit.report.findings.subgroups import subgroups
 from skinaudit.report.findings.sweep import sweeps
-from skinaudit.report.findings.together import together
+from skinaudit.report.findings.together import all_maps_note, together
 from skinaudit.report.findings.transfer import transfer
-from skinaudit.report.findings.verdict import all_maps_note, answers, verdict
+from skinaudit.report.findings.verdict import answers, verdict
 from skinaudit.report.findings.wanted_maps import fallback_note
 from skinaudit.report.results import InterpreterResult
 from skinaudit.report.run_view import RunView
@@ -45,7 +45,8 @@ def summarise(view: RunView) -> Report:
     data = _data(header, found, records)
     threat = header.config.threat
     level, headline, detail = verdict(interpreters, data, threat)
-    notes = " ".join(filter(None, (all_maps_note(interpreters, threat), fallback_note(threat, records))))
+    at_once = together(header, found, records)
+    notes = " ".join(filter(None, (all_maps_note(at_once, threat), fallback_note(threat, records))))
     return Report(
         header=header,
         closed_at=view.closed_at,
@@ -63,7 +64,7 @@ def summarise(view: RunView) -> Report:
         interpreters=tuple(interpreters),
         sweeps=sweeps(header, records),
         transfer=transfer(header, records),
-        together=together(header, found, records),
+        together=at_once,
         subgroups=subgroups(header, found, records),
         worst=worst,
         threat=prose.threat_rows(header),

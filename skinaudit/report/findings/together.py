@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from skinaudit.audit.records import ImageRecord, Record, RunHeader
+from skinaudit.config import ThreatModel
 from skinaudit.interpreters.registry import title_of
-from skinaudit.report import tally
-from skinaudit.report.aim import success
+from skinaudit.report import aim, tally
 from skinaudit.report.cases import Chosen, candidates, is_blank
 from skinaudit.report.findings.case import worded_case
-from skinaudit.report.results import Together, TogetherCase
-from skinaudit.report.wording import rate_text
+from skinaudit.report.findings.excess import excess_of
+from skinaudit.report.findings.wanted_maps import fallen_back
+from skinaudit.report.results import Rate, Together, TogetherCase
+from skinaudit.report.wording import counted, listed, percent, rate_text
 
 #: Examples shown; one place is kept for a picture on which not every map was kept, if there is one.
 MOST_SHOWN = 3
@@ -26,15 +28,78 @@ def together(header: RunHeader, images: Sequence[ImageRecord], records: Sequence
     of_map = {name: mine for name, mine in of_map.items() if mine}
     if not of_map:
         return None
-    titles = tuple(title_of(name) for name in of_map)
-    rate = tally.joint_rate(tally.by_image(next(iter(of_map.values()))).values())
-    outcome = f"{success(header.config.threat)}, for each of these maps"
-    return Together(
-        titles=titles,
-        joint=rate,
-        finding=f"One change against {' and '.join(titles)} at once ({outcome}): {rate_text(rate)}.",
-        cases=_examples(header, images, of_map),
+    titles, threat = tuple(title_of(name) for name in of_map), header.config.threat
+    adv2 = tally.joint_on_every_map(of_map.values())
+    pgd = tally.joint_on_every_map(
+        [one for one in records if one.attack == "pgd" and one.interpreter == name] for name in of_map
     )
+    both = sorted(adv2.keys() & pgd.keys())
+    rate, beside = tally.rate(list(adv2.values())), tally.rate(list(pgd.values())) if pgd else None
+    deed = aim.deed(threat, every_map=True)
+    excess = excess_of([adv2[image] for image in both], [pgd[image] for image in both], deed)
+    findings = (
+        _headline(threat, titles, rate, beside),
+        *((excess.text,) if excess else ()),
+        *_limits(header, of_map),
+        *_blank(header, images, of_map),
+        *_other_maps(header, of_map),
+        *_left_out(header, of_map),
+    )
+    cases = _examples(header, images, of_map)
+    return Together(titles=titles, joint=rate, pgd=beside, excess=excess, findings=findings, cases=cases)
+
+
+def _headline(threat: ThreatModel, titles: Sequence[str], rate: Rate, pgd: Rate | None) -> str:
+    beside = f"; PGD, which looks at no map, in {rate_text(pgd)}" if pgd else ""
+    outcome = f"{aim.success(threat)}, for each of these maps"
+    return f"One change against {listed(titles)} at once ({outcome}): {rate_text(rate)}{beside}."
+
+
+def all_maps_note(found: Together | None, threat: ThreatModel) -> str:
+    """What the attack on several maps at once came to, for the front pages; empty where there was none."""
+    if found is None or not found.joint.n:
+        return ""
+    beside = f"; PGD in {rate_text(found.pgd)}" if found.pgd else ""
+    outcome = f"{aim.success(threat)} in {rate_text(found.joint)}"
+    return f"All of {', '.join(found.titles)} on the same picture: {outcome}{beside}."
+
+
+def _limits(header: RunHeader, of_map: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    """What a map may have moved and still count, for each kind: two figures under a picture mean nothing without."""
+    known = [limit for limit in header.thresholds if limit.interpreter in of_map]
+    parts = [f"{title_of(limit.interpreter)} L1 {limit.l1:.3f}, overlap {percent(limit.iou20)}" for limit in known]
+    if not parts:
+        return ()
+    counts = aim.kept_title(header.config.threat)
+    return (f"“{counts}” means at most this L1 distance and at least this overlap: {'; '.join(parts)}.",)
+
+
+def _blank(header: RunHeader, images: Sequence[ImageRecord], of_map: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    """That some of the maps had nothing to keep."""
+    attacked = {record.image_id for mine in of_map.values() for record in mine if record.status == "judged"}
+    blank = [one for one in images if one.image_id in attacked and set(one.blank_maps) & set(of_map)]
+    if not blank or not header.config.threat.keeps_map:
+        return ()
+    text = (
+        f"On {len(blank)} of {counted(len(attacked), 'image')} one or more of these maps mark nothing before the "
+        "attack (no pixel reaches one half): there was nothing of them to keep."
+    )
+    return (text,)
+
+
+def _other_maps(header: RunHeader, of_map: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    """Where another map had to be wanted than was asked for; said once where it holds for every map alike."""
+    told = {title_of(name): fallen_back(header.config.threat, mine) for name, mine in of_map.items()}
+    if len({tuple(sentences) for sentences in told.values()}) == 1:
+        return tuple(next(iter(told.values())))
+    return tuple(f"{title}: {sentence}" for title, sentences in told.items() for sentence in sentences)
+
+
+def _left_out(header: RunHeader, of_map: Mapping[str, Sequence[Record]]) -> tuple[str, ...]:
+    absent = [title_of(name) for name in header.config.interpreters if name not in of_map]
+    if not absent:
+        return ()
+    return (f"Not among them: {listed(absent)}, as one map takes hundreds of passes of the network.",)
 
 
 def _examples(
@@ -75,5 +140,5 @@ def _caption(header: RunHeader, views: Sequence[Chosen]) -> str:
     missed = [title_of(view.adv2.interpreter) for view in views if not view.adv2.kept]
     if not missed:
         return f"{deed}, {'every map stayed' if threat.keeps_map else 'every wanted map was reached'}."
-    fate = "moved" if threat.keeps_map else "did not become the wanted one"
-    return f"{deed}, the map of {' and '.join(missed)} {fate}."
+    fate = "moved" if threat.keeps_map else f"did not become the wanted {'ones' if len(missed) > 1 else 'one'}"
+    return f"{deed}, the map{'s' if len(missed) > 1 else ''} of {listed(missed)} {fate}."

@@ -63,15 +63,6 @@ def verdict(interpreters: Sequence[InterpreterResult], data: Data, threat: Threa
     )
 
 
-def all_maps_note(interpreters: Sequence[InterpreterResult], threat: ThreatModel) -> str:
-    """What the attack on several maps at once came to, for the front pages; empty where there was none."""
-    several = [(result.title, arm) for result in interpreters if (arm := result.arm("joint")) is not None and arm.n]
-    if not several:
-        return ""
-    names = ", ".join(title for title, _ in several)
-    return f"All of {names} on the same picture: {aim.success(threat)} in {rate_text(several[0][1].joint)}."
-
-
 def _missed(result: InterpreterResult, threat: ThreatModel) -> str:
     """The direction that weighs most, with a space before it; empty where labels are missing or nothing went there."""
     missed = next((one for one in result.directions if one.name == "malignant to benign" and one.attempted), None)

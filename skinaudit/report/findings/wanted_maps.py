@@ -24,7 +24,7 @@ def wanted_maps_findings(
     if threat.keeps_diagnosis and noise is not None and noise.joint.n:
         found.append(f"Random noise of the attack's size {aim.deed(threat)} in {rate_text(noise.joint)}.")
     found += _left_of_the_benign_map(title, [by_attack[name] for name in ("adv2", "noise") if name in by_attack])
-    return (*found, *_fallen_back(threat, [record for record in records if record.attack == "adv2"]))
+    return (*found, *fallen_back(threat, [record for record in records if record.attack == "adv2"]))
 
 
 def fallback_note(threat: ThreatModel, records: Sequence[Record]) -> str:
@@ -54,7 +54,7 @@ def _mean(average: Average | None) -> str:
     return "" if average is None or average.mean is None else f"{average.mean:.2f}"
 
 
-def _fallen_back(threat: ThreatModel, records: Sequence[Record]) -> list[str]:
+def fallen_back(threat: ThreatModel, records: Sequence[Record]) -> list[str]:
     """Which images were put to another map than the settings say, and which patches are not quite clear."""
     judged = [record for record in records if record.status == "judged"]
     others = Counter(
