@@ -10,6 +10,7 @@ from pathlib import Path
 import torch
 
 from skinaudit.attacks.judge import Judge
+from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.audit.plan import shapes
 from skinaudit.audit.session import interpreters_for
 from skinaudit.audit.workbench import Subject, Workbench
@@ -128,10 +129,18 @@ def settings_of(bench: Workbench, what: str) -> dict[str, str]:
         **basis_of(bench, what, tuple(bench.interpreters)),
         "steps": ", ".join(f"{name} {count}" for name, count in {"pgd": budget.pgd_steps, **steps}.items()),
         "warm steps": str(budget.warm_steps),
+        "search": "; ".join(f"{name} {_search(bench, name)}" for name in bench.interpreters),
         "controls": str(budget.controls),
         "early stop": str(budget.early_stop),
         "threads": str(config.threads),
     }
+
+
+def _search(bench: Workbench, name: str) -> LoopSettings:
+    budget, family = bench.config.budget, family_of(name)
+    return LoopSettings.for_attack(
+        family, steps=budget.steps(family), warm_steps=budget.warm_steps, early_stop=budget.early_stop
+    )
 
 
 def basis_of(bench: Workbench, what: str, names: Sequence[str]) -> dict[str, str]:
