@@ -16,7 +16,7 @@ class LoopSettings:
     """How an image is searched.
 
     Chosen by trials on eight validation photographs; ``enough`` and ``fallback`` on CAM of the second model,
-    ``map_first`` on sixteen of its: five maps of RTS kept instead of two of eight, no gain for CAM.
+    ``map_first`` on eight of its: four maps of RTS kept instead of two; no gain for CAM on sixteen.
     """
 
     steps: int
