@@ -167,6 +167,8 @@ class Loop:
         # Counted from the middle of the schedule on: before, the steps are still too large to settle.
         settled = max(settings.warm_steps, settings.steps // 2)
         idle = slots.step - slots.progress_step.clamp(min=settled)
+        if settings.map_first:  # the confidence comes last there: only a sure candidate with a kept map can be final
+            idle = torch.where(slots.best_score[:, 0] < _UNSURE, idle, 0)
         table = torch.stack([slots.step.float(), slots.reached.float(), idle.float()]).cpu()
         done = []
         for row, task in enumerate(occupants):

@@ -173,6 +173,17 @@ def test_with_the_map_first_every_image_is_pressed_until_its_map_was_kept() -> N
         assert all(confidence(attack, lax[task.key], task) >= 0.5 * HELD_CONFIDENCE for task in tasks)
 
 
+def test_with_the_map_first_no_search_ends_early_before_map_and_confidence_are_there() -> None:
+    attack = attack_named("cam")
+    early = replace(EARLY, steps=60, patience=5)
+    tasks = [replace(task, maps=(replace(task.maps[0], most_distance=1e-6),)) for task in attack.tasks(4)]
+    stops = {one.stop for one in run(attack, tasks, early).values()}
+    assert "no improvement" in stops
+    assert {one.stop for one in run(attack, tasks, replace(early, map_first=True)).values()} == {"steps used up"}
+    kept = [replace(task, maps=(replace(task.maps[0], most_distance=1.0, least_overlap=0.0),)) for task in tasks]
+    assert "no improvement" in {one.stop for one in run(attack, kept, replace(early, map_first=True)).values()}
+
+
 def test_of_maps_that_drifted_the_nearest_comes_first_however_sure() -> None:
     attack = attack_named("cam")
     settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0, map_first=True, fallback=0.5)
