@@ -15,7 +15,7 @@ from skinaudit.audit.plan import at_once, matched
 from skinaudit.audit.records import Record
 from skinaudit.audit.verdict_records import as_wanted, keeps, record_of
 from skinaudit.audit.workbench import Subject, UnitResult, Workbench, chosen_target
-from skinaudit.config import TargetMap
+from skinaudit.config import HELD_CONFIDENCE, TargetMap
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -84,13 +84,14 @@ def _best_pictures(bench: Workbench, stage: Stage, waiting: Sequence[tuple[Subje
     return best
 
 
-def _order(bench: Workbench, subject: Subject, picture: _Picture) -> tuple[bool, bool, float]:
-    """Rank of a candidate, lower is better: class reached, every map kept, mean L1 distance."""
+def _order(bench: Workbench, subject: Subject, picture: _Picture) -> tuple[bool, bool, bool, float]:
+    """Rank of a candidate, lower is better: class reached, every map kept, as sure as asked, mean L1 distance."""
     views, target = picture.views, chosen_target(bench, subject)
     missed = not all(as_wanted(bench, subject, view, target) for view in views.values())
     kept = [keeps(bench, name, view) for name, view in views.items()]
     distance = sum(view.shown_distance.l1 for view in views.values()) / len(views)
-    return missed, not all(kept), distance
+    unsure = all(kept) and min(max(view.probabilities) for view in views.values()) < HELD_CONFIDENCE
+    return missed, not all(kept), unsure, distance
 
 
 def _pictures(bench: Workbench, stage: Stage, outcome: Outcome) -> list[_Picture]:
