@@ -26,7 +26,7 @@ _BESIDE = 8
 
 def together(found: Together, titles: Sequence[str], gallery: Gallery) -> list[Flowable]:
     """The finding, and examples: what an honest case shows, and beside or below it what the changed picture shows."""
-    story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), bullets(found.findings), Spacer(0, 6)]
+    story: list[Flowable] = [paragraph(LEAD_TEXT, LEAD), Spacer(0, 6), bullets(found.findings), Spacer(0, 6)]
     if found.cases:
         story += [paragraph(marks(gallery.threat), SMALL), Spacer(0, 6)]
     story += [KeepTogether([*_example(case, found.titles, titles, gallery), Spacer(0, 14)]) for case in found.cases]
