@@ -15,8 +15,8 @@ _FLOW_STEPS = (1 / 4, 1 / 80)
 class LoopSettings:
     """How an image is searched.
 
-    Chosen by trials on eight validation photographs; ``enough`` and ``fallback`` on CAM of the second model,
-    ``map_first`` on eight of its: four maps of RTS kept instead of two; no gain for CAM on sixteen.
+    Chosen by trials on validation photographs, never on those of the strength tables; ``enough`` and ``fallback`` on
+    CAM, ``map_first`` on RTS of the second model.
     """
 
     steps: int

@@ -98,12 +98,8 @@ def prepare(
     torch.set_num_threads(config.threads)
     classifier = load_classifier(request.model, device)
     labels, subgroups = _labels(request, classifier, progress)
-    interpreters, skipped = _fitting(classifier, config.interpreters, device)
-    for name, reason in skipped.items():
-        progress.say(f"{name} is skipped: {reason}")
-    config, dropped = possible(config.model_copy(update={"interpreters": tuple(interpreters)}))
-    for what, reason in dropped.items():
-        progress.say(f"{what} is skipped: {reason}")
+    fitting = _fitting(classifier, config, device, progress)
+    interpreters, config = fitting.interpreters, fitting.config
     specimens = _survey(request, labels, subgroups, decoder, progress)
     checks = known
     if checks is None:
@@ -112,9 +108,7 @@ def prepare(
         config = config.model_copy(update={"batch_size": 1})
     request = replace(request, config=config)
     judge = Judge(classifier, interpreters, config.batch_size, device, shapes(config))
-    exact = config.threat.full_resolution
-    looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress, exact=exact)
-    specimens = [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens]
+    specimens, looks = _looked_at(classifier, judge, config, specimens, decoder, progress)
     readable = [one for one in specimens if one.status == "readable"]
     usable = usable_ones(classifier, readable, looks, labels_given=bool(request.labels))
     if not usable:
@@ -126,7 +120,7 @@ def prepare(
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:
         checks = with_accuracy(checks, classifier, readable, {name: clean.predicted for name, clean in looks.items()})
-    header = _header(request, classifier, specimens, subgroups, thresholds, origins, (skipped, dropped), checks)
+    header = _header(request, classifier, specimens, subgroups, thresholds, origins, fitting, checks)
     fewer = asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
     seconds = seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
     return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
@@ -138,24 +132,38 @@ def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch
     return {name: build_interpreter(name, classifier, probe) for name in names}
 
 
-def _fitting(
-    classifier: Classifier, names: Sequence[str], device: torch.device
-) -> tuple[dict[str, Interpreter], dict[str, str]]:
-    """The interpreters that fit the network, and why the others do not.
+@dataclass(frozen=True)
+class _Fitting:
+    """What of an audit fits the network: interpreters, the configuration that is left, and why the rest is not there.
+
+    ``skipped`` are interpreters and ``dropped`` attacks, each with its reason.
+    """
+
+    interpreters: dict[str, Interpreter]
+    config: AuditConfig
+    skipped: dict[str, str]
+    dropped: dict[str, str]
+
+
+def _fitting(classifier: Classifier, config: AuditConfig, device: torch.device, progress: Progress) -> _Fitting:
+    """The interpreters that fit the network and the attacks that they allow; says what does not.
 
     Raises:
         InterpreterUnavailable: none fits.
     """
     built: dict[str, Interpreter] = {}
     skipped: dict[str, str] = {}
-    for name in names:
+    for name in config.interpreters:
         try:
             built |= interpreters_for(classifier, [name], device)
         except InterpreterUnavailable as error:
             skipped[name] = str(error)
     if not built:
         raise InterpreterUnavailable("; ".join(skipped.values()))
-    return built, skipped
+    config, dropped = possible(config.model_copy(update={"interpreters": tuple(built)}))
+    for what, reason in {**skipped, **dropped}.items():
+        progress.say(f"{what} is skipped: {reason}")
+    return _Fitting(built, config, skipped, dropped)
 
 
 def _labels(request: AuditRequest, classifier: Classifier, progress: Progress) -> tuple[Mapping[str, str], Subgroups]:
@@ -192,6 +200,20 @@ def _survey(
     return survey(request.images, labels, key, request.config.seed, decoder, advance, subgroups=subgroups.values)
 
 
+def _looked_at(
+    classifier: Classifier,
+    judge: Judge,
+    config: AuditConfig,
+    specimens: Sequence[Specimen],
+    decoder: Decoder,
+    progress: Progress,
+) -> tuple[list[Specimen], dict[str, CleanLook]]:
+    """The specimens, those that cannot be read any more with their reason, and what the model says of the others."""
+    exact = config.threat.full_resolution
+    looks, lost = look(classifier, judge, specimens, decoder, config.seed, progress, exact=exact)
+    return [_lost(one, lost[one.image_id]) if one.image_id in lost else one for one in specimens], looks
+
+
 def _lost(specimen: Specimen, why: ImageRefused) -> Specimen:
     return replace(specimen, status=why.status, reason=why.reason)
 
@@ -203,7 +225,7 @@ def _header(
     subgroups: Subgroups,
     thresholds: Mapping[str, DriftThreshold],
     origins: Mapping[str, Origin],
-    skipped: tuple[Mapping[str, str], Mapping[str, str]],
+    fitting: _Fitting,
     checks: tuple[CheckFinding, ...],
 ) -> RunHeader:
     config = request.config
@@ -213,8 +235,8 @@ def _header(
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         config=config,
         model=ModelCard(**asdict(classifier.card())),
-        skipped_interpreters=dict(skipped[0]),
-        skipped_attacks=dict(skipped[1]),
+        skipped_interpreters=fitting.skipped,
+        skipped_attacks=fitting.dropped,
         checks=checks,
         thresholds=tuple(thresholds[name] for name in config.interpreters),
         threshold_origins=dict(origins),
