@@ -34,7 +34,7 @@ from benchmarks.tables import CONTROLS, Excess, Row, excess, excess_text, failur
 from benchmarks.timed_judge import TimedJudge
 from skinaudit.audit.execute import run_stage
 from skinaudit.audit.plan import Stage, stages
-from skinaudit.audit.workbench import Workbench
+from skinaudit.audit.workbench import Subject, Workbench
 from skinaudit.config import Preset, TargetRule
 
 IDS = Path(__file__).parent / "ids"
@@ -70,26 +70,27 @@ def run_ours(bench: Workbench, chosen: Sequence[Photograph], cuts: Sequence[int]
     """Every stage on every image. Groups end at ``cuts``, so that the cost of the paired images is known by itself."""
     unit = Unit(bench.classifier, bench.config.batch_size, bench.classifier.input_size, bench.device)
     ends = sorted({*(cut for cut in cuts if 0 < cut < len(chosen)), len(chosen)})
+    known: dict[str, Subject] = {}
     for stage in stages(bench.config):
         finished = book.done(stage.name)
         for start, end in zip([0, *ends], ends, strict=False):
             todo = [one for one in chosen[start:end] if one.stem not in finished]
             if todo:
-                run_group(bench, stage, todo, unit, book)
+                known |= {one.image_id: one for one in subjects(bench, [one for one in todo if one.stem not in known])}
+                run_group(bench, stage, [known[one.stem] for one in todo], unit, book)
                 print(f"{stage.title}: {end} of {len(chosen)} images", flush=True)
 
 
-def run_group(bench: Workbench, stage: Stage, todo: Sequence[Photograph], unit: Unit, book: CaseBook) -> None:
+def run_group(bench: Workbench, stage: Stage, todo: Sequence[Subject], unit: Unit, book: CaseBook) -> None:
     """One stage on a few images; the time between two results belongs to the later one, so nothing is left out.
 
     Looking at the pictures made for one map through the others is not counted.
     """
-    waiting = list(subjects(bench, todo))
     judge = TimedJudge(bench, stage.interpreter) if stage.attack == "adv2" and stage.interpreter else None
     working = replace(bench, judge=judge) if judge else bench
     unit.refresh()
     begun = time.perf_counter()
-    for result in run_stage(working, stage, waiting):
+    for result in run_stage(working, stage, todo):
         seconds = 0.0 if stage.attack == "noise" else time.perf_counter() - begun
         seconds -= judge.taken_elsewhere() if judge else 0.0
         cases = tuple(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from skinaudit.attacks.joint import joint_objective
@@ -15,9 +16,9 @@ from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.mask_objective import MaskObjective
 from skinaudit.attacks.objectives import objective_for
 from skinaudit.attacks.tasks import MapGoal, Outcome, Task
-from skinaudit.audit.control_unit import control_unit
+from skinaudit.audit.control_unit import control_units
 from skinaudit.audit.judging import judged
-from skinaudit.audit.plan import at_once, joint_steps, matched, search_shape
+from skinaudit.audit.plan import at_once, joint_steps, judged_together, matched, search_shape
 from skinaudit.audit.workbench import Subject, UnitResult, Workbench, chosen_target
 from skinaudit.config import Norm
 from skinaudit.interpreters.registry import family_of
@@ -28,15 +29,17 @@ if TYPE_CHECKING:
 
 def run_stage(bench: Workbench, stage: Stage, subjects: Iterable[Subject]) -> Iterator[UnitResult]:
     """Results of a stage, each as soon as it is known; memory holds two batches whatever the number of images."""
+    together = judged_together(bench.config, stage)
     if stage.attack == "noise":
-        for subject in subjects:
-            yield control_unit(bench, stage, subject)
+        stream = iter(subjects)
+        while part := list(islice(stream, together)):
+            yield from control_units(bench, stage, part)
         return
     waiting: list[tuple[Subject, Outcome]] = []
     open_subjects: dict[str, Subject] = {}
     for outcome in _outcomes(bench, stage, _tasks(bench, stage, subjects, open_subjects)):
         waiting.append((open_subjects.pop(outcome.key), outcome))
-        if sum(len(found.candidates) for _, found in waiting) >= bench.config.batch_size:
+        if len(waiting) == together:
             yield from judged(bench, stage, waiting)
             waiting = []
     yield from judged(bench, stage, waiting)

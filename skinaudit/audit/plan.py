@@ -107,6 +107,16 @@ def search_shape(config: AuditConfig, name: str | None) -> int:
     return config.batch_size if name is None else shapes(config).get(name, config.batch_size)
 
 
+def judged_together(config: AuditConfig, stage: Stage) -> int:
+    """Images whose pictures are judged in one go: as many as fill whole batches, whatever a picture is asked about.
+
+    Photographs at full resolution are large, so few of them wait.
+    """
+    if not config.threat.full_resolution:
+        return config.batch_size
+    return 1 if stage.attack == "noise" else -(-config.batch_size // CANDIDATES)
+
+
 def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, todo: Sequence[Stage]) -> float:
     """Upper bound of the time that these stages take for that many images (whole batches)."""
     return sum(_passes(stage, config, images) for stage in todo) * seconds_per_pass
