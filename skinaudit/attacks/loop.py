@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import torch
 from torch import Tensor
@@ -46,6 +46,7 @@ class _Slots:
     progress_step: Tensor
     reached: Tensor
     surest: Tensor  # highest probability of the wanted class so far
+    map_first: Tensor  # (N,) bool: the confidence waits until a map was kept
 
     def put(self, row: int, new: _Slots) -> None:
         for field in fields(self):
@@ -97,6 +98,7 @@ class Loop:
     def _advance(self, slots: _Slots) -> _Slots:
         """One step of every row: evaluate at 8-bit pixels, keep candidates, adapt λ, move."""
         settings = self._settings
+        slots = replace(slots, map_first=self._map_first(slots))
         picture = round_to_8_bit(self._perturbation.apply(slots.x0, slots.z))
         x = self._perturbation.seen(picture)
         weight = torch.where(slots.step >= settings.warm_steps, slots.weight, 0.0)
@@ -136,7 +138,18 @@ class Loop:
             progress_step=torch.where(better, slots.step, slots.progress_step),
             reached=slots.reached | (active & done & (evaluation.map_distance <= slots.near_enough).all(1)),
             surest=torch.maximum(slots.surest, probability),
+            map_first=slots.map_first,
         )
+
+    def _map_first(self, slots: _Slots) -> Tensor:
+        """Rows that ask for the map before the confidence: some families always, others once a map stays far, (N,).
+
+        Far: after a third of the steps the nearest map with the class held well is many times its limit away. To go
+        on so would end in a sure diagnosis beside a map that gives the attack away.
+        """
+        settings, best = self._settings, slots.best_score[:, 0]
+        far = (best >= _DRIFTED + math.log1p(settings.far)) & (best < _HIT) & (slots.surest >= HELD_CONFIDENCE)
+        return slots.map_first | (far & (slots.step >= settings.far_from))
 
     def _score(self, evaluation: Evaluation, slots: _Slots, probability: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Rank (lower is better), class held well enough to press on the map, map kept and class sure; each (N,)."""
@@ -146,7 +159,7 @@ class Loop:
         never = warmed & (slots.surest < HELD_CONFIDENCE)
         reachable = torch.where(never, settings.enough * slots.surest, HELD_CONFIDENCE)
         best = slots.best_score[:, 0]
-        pressed = warmed & (best >= _DRIFTED) if settings.map_first else never & (best >= _UNSURE)
+        pressed = torch.where(slots.map_first, warmed & (best >= _DRIFTED), never & (best >= _UNSURE))
         held = hit & (probability >= torch.where(pressed, settings.fallback * reachable, reachable))
         sure = hit & (probability >= reachable)
         near, alike = evaluation.map_distance <= slots.most_distance, evaluation.map_overlap >= slots.least_overlap
@@ -165,10 +178,9 @@ class Loop:
         """Rows that are done and why. The only place where the host reads the device."""
         settings = self._settings
         # Counted from the middle of the schedule on: before, the steps are still too large to settle.
-        settled = max(settings.warm_steps, settings.steps // 2)
-        idle = slots.step - slots.progress_step.clamp(min=settled)
-        if settings.map_first:  # the confidence comes last there: only a sure candidate with a kept map can be final
-            idle = torch.where(slots.best_score[:, 0] < _UNSURE, idle, 0)
+        idle = slots.step - slots.progress_step.clamp(min=settings.half_way)
+        # Where the confidence comes last, only a sure candidate with a kept map can be final.
+        idle = torch.where(slots.map_first & (slots.best_score[:, 0] >= _UNSURE), 0, idle)
         table = torch.stack([slots.step.float(), slots.reached.float(), idle.float()]).cpu()
         done = []
         for row, task in enumerate(occupants):
@@ -222,6 +234,7 @@ class Loop:
             progress_step=per_row(0, torch.int64),
             reached=per_row(0, torch.bool),
             surest=per_row(0.0),
+            map_first=per_row(self._settings.map_first, torch.bool),
         )
 
     def _empty(self, example: Task) -> _Slots:

@@ -15,8 +15,8 @@ _FLOW_STEPS = (1 / 4, 1 / 80)
 class LoopSettings:
     """How an image is searched.
 
-    Chosen by trials on validation photographs, never on those of the strength tables; ``enough`` and ``fallback`` on
-    CAM, ``map_first`` on RTS of the second model.
+    Chosen by trials on validation photographs, never on those of the strength tables; ``enough``, ``fallback``
+    and ``far`` on CAM, ``map_first`` on RTS of the second model.
     """
 
     steps: int
@@ -39,6 +39,9 @@ class LoopSettings:
     fallback: float = 0.6
     #: Press so on every image, however sure it can become, until its map was kept once; only then ask for more.
     map_first: bool = False
+    #: After a third of the steps press so on an image whose nearest map, with the class held well, is still this many
+    #: times its limit away or more.
+    far: float = math.inf
 
     @classmethod
     def for_attack(
@@ -56,11 +59,23 @@ class LoopSettings:
         """
         weight, weight_up = _WEIGHTS.get(family or "", (1.0, 1.08))
         found = cls(steps, warm_steps, early_stop, weight=weight, weight_up=weight_up, map_first=family == "learned")
+        if family == "activation":
+            found = replace(found, far=4.0)
         if family == "perturbation":  # its distance is known every few steps only, and goes up and down
             found = replace(found, patience=60)
         if flow_limit is None:
             return found
         return replace(found, first_step=_FLOW_STEPS[0] * flow_limit, last_step=_FLOW_STEPS[1] * flow_limit)
+
+    @property
+    def far_from(self) -> int:
+        """The step from which on a map that is ``far`` away comes first."""
+        return max(self.warm_steps, self.steps // 3)
+
+    @property
+    def half_way(self) -> int:
+        """The step from which on an image can settle: before, the steps are too large for it."""
+        return max(self.warm_steps, self.steps // 2)
 
     def step_size(self, step: int) -> float:
         """Cosine from the first to the last step size over the steps of a row."""

@@ -156,6 +156,21 @@ def test_an_image_that_became_sure_is_never_pressed_for_less() -> None:
         assert same(strict[task.key], lax[task.key])
 
 
+def test_an_image_whose_map_stays_far_gives_up_confidence_for_it() -> None:
+    attack = attack_named("cam")
+    settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0, fallback=0.5)
+    tasks = [
+        replace(task, maps=(replace(task.maps[0], most_distance=1e-3, least_overlap=0.0),)) for task in attack.tasks(6)
+    ]
+    strict, given_up = (run(attack, tasks, replace(settings, far=far)) for far in (math.inf, 2.0))
+    moved = [task for task in tasks if not same(strict[task.key], given_up[task.key])]
+    assert moved
+    assert drift(attack, moved, given_up) < drift(attack, moved, strict)
+    assert all(confidence(attack, strict[task.key], task) >= HELD_CONFIDENCE for task in moved)
+    assert all(confidence(attack, given_up[task.key], task) >= 0.5 * HELD_CONFIDENCE for task in moved)
+    assert any(confidence(attack, given_up[task.key], task) < HELD_CONFIDENCE for task in moved)
+
+
 def test_with_the_map_first_every_image_is_pressed_until_its_map_was_kept() -> None:
     attack = attack_named("cam")
     settings = replace(SETTINGS, warm_steps=10, steps=60, weight=1000.0, weight_up=2.0)

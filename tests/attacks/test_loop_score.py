@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from skinaudit.attacks.adv2 import Evaluation, MapObjective
-from skinaudit.attacks.loop import Loop
+from skinaudit.attacks.loop import Loop, _Slots
 from skinaudit.attacks.loop_settings import LoopSettings
 from skinaudit.attacks.perturbation import LInf
 from skinaudit.attacks.tasks import MapGoal, Task
@@ -21,20 +21,21 @@ NOTHING, KEPT_BUT_UNSURE = 2000.0, 2.01  # best score so far: no image held yet;
 WARM = 10
 
 
-def score_of(
-    settings: LoopSettings, p: float, *, distance: float = 0.02, step: int = WARM, best: float = NOTHING, surest: float
-) -> tuple[float, bool]:
-    """Score of one candidate whose class is on top with probability p, and whether λ may grow; the limit is 0.1."""
+def row_of(settings: LoopSettings, *, step: int, best: float, surest: float) -> tuple[Loop, _Slots]:
+    """A loop, and one row of it at that step; the limit of its map is 0.1."""
     network = small_network()
     loop = Loop(MapObjective(Cam.for_network(network, torch.rand(1, 3, 33, 35))), LInf(8), settings, 1, CPU)
     goal = MapGoal(torch.zeros(9, 9), most_distance=0.1, least_overlap=0.0, near_enough=0.0)
     slots = loop._filled(Task("a", torch.zeros(3, 33, 35, dtype=torch.uint8), 1, (goal,)))
-    slots = replace(
-        slots,
-        step=torch.tensor([step]),
-        best_score=torch.full_like(slots.best_score, best),
-        surest=torch.tensor([surest]),
-    )
+    best_score = torch.full_like(slots.best_score, best)
+    return loop, replace(slots, step=torch.tensor([step]), best_score=best_score, surest=torch.tensor([surest]))
+
+
+def score_of(
+    settings: LoopSettings, p: float, *, distance: float = 0.02, step: int = WARM, best: float = NOTHING, surest: float
+) -> tuple[float, bool]:
+    """Score of one candidate whose class is on top with probability p, and whether λ may grow; the limit is 0.1."""
+    loop, slots = row_of(settings, step=step, best=best, surest=surest)
     evaluation = Evaluation(
         gradient=torch.zeros(1, 3, 33, 35),
         class_loss=torch.tensor([-math.log(p)]),
@@ -92,3 +93,50 @@ def test_ranks() -> None:
 def test_the_learned_map_comes_first_and_no_other(family: str | None) -> None:
     settings = LoopSettings.for_attack(family, steps=60, warm_steps=WARM, early_stop=True)
     assert settings.map_first is (family == "learned")
+
+
+FAR = replace(SETTINGS, far=4.0)
+FIVE_TIMES, NEARER = 4 + math.log(1 + 5), 4 + math.log(1 + 3.9)  # ranks of maps that drifted so far
+THIRD = 20
+
+
+@pytest.mark.parametrize(
+    ("settings", "step", "best", "surest", "expected"),
+    [
+        (FAR, THIRD, FIVE_TIMES, 0.99, True),
+        (FAR, 59, FIVE_TIMES, 0.99, True),
+        (FAR, THIRD - 1, FIVE_TIMES, 0.99, False),  # too early to say
+        (FAR, THIRD, NEARER, 0.99, False),  # near enough to go on with all of the confidence
+        (FAR, THIRD, KEPT_BUT_UNSURE, 0.99, False),
+        (FAR, THIRD, 10.1, 0.99, False),  # the class was never held well, so nothing is known of the map
+        (FAR, THIRD, FIVE_TIMES, 0.9, False),  # images that are never sure have a rule of their own
+        (SETTINGS, 59, FIVE_TIMES, 0.99, False),
+        (FIRST, WARM, FIVE_TIMES, 0.99, True),
+    ],
+)
+def test_a_map_that_stayed_far_comes_before_the_confidence(
+    settings: LoopSettings, step: int, best: float, surest: float, expected: bool
+) -> None:
+    loop, slots = row_of(settings, step=step, best=best, surest=surest)
+    assert loop._map_first(slots).tolist() == [expected]
+
+
+def test_a_map_that_came_first_once_does_so_until_the_end() -> None:
+    loop, slots = row_of(FAR, step=59, best=0.01, surest=0.99)
+    assert loop._map_first(replace(slots, map_first=torch.tensor([True]))).tolist() == [True]
+
+
+@pytest.mark.parametrize(
+    ("family", "far"),
+    [("activation", 4.0), ("gradient", math.inf), ("learned", math.inf), ("perturbation", math.inf), (None, math.inf)],
+)
+def test_which_maps_may_stay_far(family: str | None, far: float) -> None:
+    assert LoopSettings.for_attack(family, steps=60, warm_steps=WARM, early_stop=True).far == far
+
+
+@pytest.mark.parametrize(
+    ("steps", "warm_steps", "third", "half"), [(60, 10, 20, 30), (61, 10, 20, 30), (20, 15, 15, 15)]
+)
+def test_no_rule_begins_within_the_warm_start(steps: int, warm_steps: int, third: int, half: int) -> None:
+    settings = replace(SETTINGS, steps=steps, warm_steps=warm_steps)
+    assert (settings.far_from, settings.half_way) == (third, half)
