@@ -207,15 +207,23 @@ def _only_name(questions: Sequence[Question]) -> str:
 
 
 def compare(maps: Tensor, reference: Tensor) -> list[MapDistances]:
-    """Every map distance the records carry, for maps and reference (N,h,w) in [0,1]."""
-    columns = [
-        distance.l1(maps, reference),
-        distance.rms(maps, reference),
-        distance.top_iou(maps, reference, 0.1),
-        distance.top_iou(maps, reference, 0.2),
-        distance.top_iou(maps, reference, 0.3),
-        distance.half_iou(maps, reference),
-        distance.spearman(maps, reference),
-        distance.ssim(maps, reference),
-    ]
-    return [MapDistances(*(float(value) for value in row)) for row in torch.stack(columns, 1).tolist()]
+    """Every map distance the records carry, for maps and reference (N,h,w) in [0,1].
+
+    Row by row: a sum over several maps at once may be rounded otherwise than that of one alone.
+    """
+    return [_distances(one, other) for one, other in zip(maps.split(1), reference.split(1), strict=True)]
+
+
+def _distances(saliency: Tensor, reference: Tensor) -> MapDistances:
+    """Distances of one map (1,h,w) to one reference."""
+    values = (
+        distance.l1(saliency, reference),
+        distance.rms(saliency, reference),
+        distance.top_iou(saliency, reference, 0.1),
+        distance.top_iou(saliency, reference, 0.2),
+        distance.top_iou(saliency, reference, 0.3),
+        distance.half_iou(saliency, reference),
+        distance.spearman(saliency, reference),
+        distance.ssim(saliency, reference),
+    )
+    return MapDistances(*(float(value) for value in values))

@@ -28,7 +28,10 @@ if TYPE_CHECKING:
 
 
 def run_stage(bench: Workbench, stage: Stage, subjects: Iterable[Subject]) -> Iterator[UnitResult]:
-    """Results of a stage, each as soon as it is known; memory holds two batches whatever the number of images."""
+    """Results of a stage, a batch of images at a time, whatever their number.
+
+    Outcomes wait until a batch of them can be judged together; an interruption loses these and no others.
+    """
     together = judged_together(bench.config, stage)
     if stage.attack == "noise":
         stream = iter(subjects)

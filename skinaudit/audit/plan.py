@@ -110,11 +110,16 @@ def search_shape(config: AuditConfig, name: str | None) -> int:
 def judged_together(config: AuditConfig, stage: Stage) -> int:
     """Images whose pictures are judged in one go: as many as fill whole batches, whatever a picture is asked about.
 
-    Photographs at full resolution are large, so few of them wait.
+    Photographs at full resolution are large, so no more of them wait than one batch of pictures comes from.
     """
     if not config.threat.full_resolution:
         return config.batch_size
-    return 1 if stage.attack == "noise" else -(-config.batch_size // CANDIDATES)
+    return max(1, config.batch_size // (_changes(config) if stage.attack == "noise" else CANDIDATES))
+
+
+def _changes(config: AuditConfig) -> int:
+    """Harmless changes of each image: draws of noise, JPEG, a shift."""
+    return config.budget.controls + 2
 
 
 def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, todo: Sequence[Stage]) -> float:
@@ -125,11 +130,14 @@ def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, 
 def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
     """Upper bound of the passes of a stage (judging included)."""
     budget = config.budget
+    if stage.attack == "noise":
+        return sum(
+            (_FORWARD_PASSES + _explain_passes(name)) * _rows_of_changes(config, stage, name, images)
+            for name in config.interpreters
+        )
     honest = sum(
         (_FORWARD_PASSES + _explain_passes(name)) * _rows(config, name, images) for name in config.interpreters
     )
-    if stage.attack == "noise":
-        return (2 + budget.controls) * honest
     if stage.attack == "joint":
         each = sum(_step_passes(name) for name in at_once(config))
         return (joint_steps(config) * each) * _rows(config, None, images) + (CANDIDATES + 1) * honest
@@ -156,6 +164,23 @@ def _step_passes(name: str) -> float:
 
 def _rows(config: AuditConfig, name: str | None, images: int) -> int:
     """Rows of whole batches that hold the images which an interpreter (None: the model alone) is asked about."""
+    return _whole_batches(config, name, _asked_about(config, name, images))
+
+
+def _rows_of_changes(config: AuditConfig, stage: Stage, name: str, images: int) -> int:
+    """Rows of whole batches that hold the harmless changes of these images, which are judged in groups."""
+    groups, left = divmod(_asked_about(config, name, images), judged_together(config, stage))
+    sizes = [judged_together(config, stage)] * groups + [left]
+    return sum(_whole_batches(config, name, size * _changes(config)) for size in sizes)
+
+
+def _asked_about(config: AuditConfig, name: str | None, images: int) -> int:
+    """How many of these images an interpreter (None: the model alone) is asked about."""
     most = None if name is None else most_images(config, name)
+    return images if most is None else min(images, most)
+
+
+def _whole_batches(config: AuditConfig, name: str | None, rows: int) -> int:
+    """Rows with the padding of the last batch."""
     size = config.batch_size if name is None else shapes(config).get(name, config.batch_size)
-    return -(-(images if most is None else min(images, most)) // size) * size
+    return -(-rows // size) * size

@@ -201,6 +201,18 @@ def test_comparison_carries_every_distance_in_its_place() -> None:
         )
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_map_is_compared_as_if_it_were_alone_to_the_last_bit(threads: int) -> None:
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        generator = torch.Generator().manual_seed(0)
+        a, b = torch.rand(3, 224, 224, generator=generator), torch.rand(3, 224, 224, generator=generator)
+        assert compare(a, b) == [compare(a[i : i + 1], b[i : i + 1])[0] for i in range(3)]
+    finally:
+        torch.set_num_threads(before)
+
+
 def test_probabilities_sum_to_one() -> None:
     clean = Clean(torch.tensor([1.0, 2.0, 3.0]), 2, {})
     assert sum(clean.probabilities) == pytest.approx(1)

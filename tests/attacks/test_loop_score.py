@@ -21,12 +21,17 @@ NOTHING, KEPT_BUT_UNSURE = 2000.0, 2.01  # best score so far: no image held yet;
 WARM = 10
 
 
+def task() -> Task:
+    """A black image whose black map may move by 0.1."""
+    goal = MapGoal(torch.zeros(9, 9), most_distance=0.1, least_overlap=0.0, near_enough=0.0)
+    return Task("a", torch.zeros(3, 33, 35, dtype=torch.uint8), 1, (goal,))
+
+
 def row_of(settings: LoopSettings, *, step: int, best: float, surest: float) -> tuple[Loop, _Slots]:
     """A loop, and one row of it at that step; the limit of its map is 0.1."""
     network = small_network()
     loop = Loop(MapObjective(Cam.for_network(network, torch.rand(1, 3, 33, 35))), LInf(8), settings, 1, CPU)
-    goal = MapGoal(torch.zeros(9, 9), most_distance=0.1, least_overlap=0.0, near_enough=0.0)
-    slots = loop._filled(Task("a", torch.zeros(3, 33, 35, dtype=torch.uint8), 1, (goal,)))
+    slots = loop._filled(task())
     best_score = torch.full_like(slots.best_score, best)
     return loop, replace(slots, step=torch.tensor([step]), best_score=best_score, surest=torch.tensor([surest]))
 
@@ -98,6 +103,7 @@ def test_the_learned_map_comes_first_and_no_other(family: str | None) -> None:
 FAR = replace(SETTINGS, far=4.0)
 FIVE_TIMES, NEARER = 4 + math.log(1 + 5), 4 + math.log(1 + 3.9)  # ranks of maps that drifted so far
 THIRD = 20
+ROWS = ("step", "best_score", "surest", "map_first")
 
 
 @pytest.mark.parametrize(
@@ -140,3 +146,29 @@ def test_which_maps_may_stay_far(family: str | None, far: float) -> None:
 def test_no_rule_begins_within_the_warm_start(steps: int, warm_steps: int, third: int, half: int) -> None:
     settings = replace(SETTINGS, steps=steps, warm_steps=warm_steps)
     assert (settings.far_from, settings.half_way) == (third, half)
+
+
+def test_whether_the_map_comes_first_is_a_matter_of_each_row() -> None:
+    loop, far = row_of(FAR, step=THIRD, best=FIVE_TIMES, surest=0.99)
+    _, kept = row_of(FAR, step=THIRD, best=0.01, surest=0.99)
+    both = replace(far, **{name: torch.cat([getattr(one, name) for one in (far, kept)]) for name in ROWS})
+    assert loop._map_first(both).tolist() == [True, False]
+
+
+def test_an_image_does_not_inherit_what_came_first_for_the_one_before() -> None:
+    loop, _ = row_of(FAR, step=0, best=NOTHING, surest=0.0)
+    slots = replace(loop._empty(task()), map_first=torch.tensor([True]))
+    slots.put(0, loop._filled(task()))
+    assert slots.map_first.tolist() == [False]
+
+
+@pytest.mark.parametrize(
+    ("map_first", "best", "stops"),
+    [(True, KEPT_BUT_UNSURE, []), (True, 0.05, ["no improvement"]), (False, KEPT_BUT_UNSURE, ["no improvement"])],
+)
+def test_where_the_map_comes_first_only_a_sure_candidate_ends_the_search(
+    map_first: bool, best: float, stops: list[str]
+) -> None:
+    loop, slots = row_of(replace(SETTINGS, early_stop=True), step=55, best=best, surest=0.99)
+    slots = replace(slots, map_first=torch.tensor([map_first]))
+    assert [stop for _, _, stop in loop._finished(slots, [task()])] == stops

@@ -6,13 +6,17 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+import torch
 
+from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
 from skinaudit.attacks.judge import Judge, Question, Shown, Verdict
 from skinaudit.audit.execute import run_stage
-from skinaudit.audit.plan import Stage, judged_together
+from skinaudit.audit.plan import Stage, forecast_seconds, judged_together
 from skinaudit.audit.session import prepare
+from skinaudit.audit.survey import derive
 from skinaudit.audit.workbench import Subject, Workbench
 from skinaudit.config import AuditConfig, ThreatModel
+from skinaudit.metrics.images import image_ssim
 from tests.audit.tiny_audit import DIRECT, Listener, photograph, request
 
 STAGES = [Stage("noise", None), Stage("pgd", None), Stage("adv2", "cam")]
@@ -69,7 +73,51 @@ def test_an_image_is_asked_about_only_by_the_maps_that_it_has(bench: Workbench, 
     assert all(record.image_id == second.image_id for record in all_maps.records)
 
 
-@pytest.mark.parametrize(("full", "noise", "attack"), [(False, 8, 8), (True, 1, 3)])
+def test_each_control_is_the_change_that_it_says_drawn_from_the_seed_of_its_image(
+    bench: Workbench, subjects: list[Subject]
+) -> None:
+    twice = bench.config.budget.model_copy(update={"controls": 2})
+    bench = replace(bench, config=bench.config.model_copy(update={"budget": twice}))
+    for subject, result in zip(subjects, run_stage(bench, Stage("noise", None), subjects), strict=True):
+        picture = bench.classifier.preprocess.to_display(subject.shown).permute(1, 2, 0).contiguous().numpy()
+        levels = bench.config.threat.epsilon_levels
+        expected = [
+            ("noise", 0, signed_noise(picture, levels, derive(subject.seed, "noise", 0))),
+            ("noise", 1, signed_noise(picture, levels, derive(subject.seed, "noise", 1))),
+            ("jpeg", 0, jpeg(picture)),
+            ("shift", 0, half_pixel_shift(picture)),
+        ]
+        records = [record for record in result.records if record.interpreter == "cam"]
+        assert [(record.attack, record.draw) for record in records] == [(attack, draw) for attack, draw, _ in expected]
+        for record, (_, _, changed) in zip(records, expected, strict=True):
+            assert record.image_ssim == pytest.approx(image_ssim(picture, changed))
+            assert record.prediction is not None
+            pixels = bench.classifier.preprocess.from_display(torch.tensor(changed).permute(2, 0, 1))
+            assert record.prediction.probabilities == pytest.approx(bench.judge.clean([pixels])[0].probabilities)
+
+
+@pytest.mark.parametrize("batch", [4, 8])
+@pytest.mark.parametrize("full", [False, True])
+def test_the_forecast_of_the_controls_holds_every_row(full: bool, batch: int, bench: Workbench) -> None:
+    threat = bench.config.threat.model_copy(update={"full_resolution": full})
+    config = bench.config.model_copy(update={"threat": threat, "batch_size": batch})
+    bench = replace(bench, config=config, judge=bench.judge.in_batches_of(batch))
+    pictures = [bench.entry.picture(photograph(seed, (40, 48))) for seed in range(5)]
+    seen = [bench.entry.seen(picture) for picture in pictures]
+    many = [
+        Subject(str(place), picture, place, clean)
+        for place, (picture, clean) in enumerate(zip(pictures, bench.judge.clean(seen), strict=True))
+    ]
+    stage, rows = Stage("noise", None), 0
+    together = judged_together(config, stage)
+    for start in range(0, len(many), together):
+        changes = sum(len(result.records) for result in run_stage(bench, stage, many[start : start + together])) // 2
+        rows += -(-changes // batch) * batch
+    one_row = forecast_seconds(config, 1, 1.0, [stage]) / (4 if batch == 4 else 8)
+    assert forecast_seconds(config, len(many), 1.0, [stage]) == pytest.approx(rows * one_row)
+
+
+@pytest.mark.parametrize(("full", "noise", "attack"), [(False, 8, 8), (True, 2, 2)])
 def test_photographs_at_full_resolution_do_not_pile_up(full: bool, noise: int, attack: int) -> None:
     config = AuditConfig(batch_size=8, threat=ThreatModel(full_resolution=full))
     assert judged_together(config, Stage("noise", None)) == noise
