@@ -69,6 +69,13 @@ class Console:
         """A line of the result."""
         typer.echo(printable(text), err=self.as_json)
 
+    def sentence(self, text: str) -> None:
+        """A sentence of the result; in a terminal it is folded between words."""
+        width = shutil.get_terminal_size((_WIDE, 24)).columns
+        lines = textwrap.wrap(printable(text), max(_NARROW, width), break_on_hyphens=False) if self.interactive else []
+        for line in lines or [text]:
+            self.say(line)
+
     def note(self, text: str) -> None:
         """A line about the way there."""
         typer.echo(printable(text), err=True)

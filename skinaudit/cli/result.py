@@ -38,10 +38,10 @@ def show_result(console: Console, rendered: Rendered) -> None:
         if any(arm.joint.value is None for result in rendered.report.interpreters for arm in result.arms):
             console.say("Where no share is stated, there are too few images to say how often.")
     console.say()
-    console.say(rendered.report.verdict)
-    console.say(rendered.report.verdict_detail)
+    console.sentence(rendered.report.verdict)
+    console.sentence(rendered.report.verdict_detail)
     if rendered.report.auditable.alarm:
-        console.say(rendered.report.auditable.alarm)
+        console.sentence(rendered.report.auditable.alarm)
     for failure in rendered.report.data.failed_units:
         console.say(f"Failed: {failure.count} x {failure.reason}")
     console.say()

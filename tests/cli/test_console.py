@@ -96,3 +96,16 @@ def test_json_has_stdout_for_itself(capsys: pytest.CaptureFixture[str]) -> None:
 def test_no_document_without_json(capsys: pytest.CaptureFixture[str]) -> None:
     Console().document({"value": 1})
     assert capsys.readouterr().out == ""
+
+
+def test_a_sentence_is_folded_between_words_in_a_terminal_alone(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "50")
+    Console().sentence("word " * 11 + "end")
+    assert capsys.readouterr().out == "word " * 11 + "end\n"
+    terminal = open_terminal(monkeypatch)
+    Console().sentence("word " * 11 + "end")
+    assert terminal.getvalue() == ("word " * 10).rstrip() + "\nword end\n"
+    Console().sentence("")
+    assert terminal.getvalue().endswith("end\n\n")
