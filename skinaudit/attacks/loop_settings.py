@@ -15,9 +15,9 @@ _FLOW_STEPS = (1 / 4, 1 / 80)
 class LoopSettings:
     """How an image is searched.
 
-    Values were chosen by trials on validation photographs, not on those of the strength tables; ``enough``, ``fallback``
-    and ``far`` on CAM, ``map_first`` on RTS of the second model. That ``far`` exists was prompted by photographs of
-    the second model's table.
+    Values were chosen by trials on validation photographs, not on those of the strength tables: ``enough``,
+    ``fallback`` and ``far`` on CAM, ``map_first`` on RTS of the second model. That ``far`` exists was prompted by
+    photographs of the second model's table.
     """
 
     steps: int
