@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,7 +10,8 @@ from typing import TYPE_CHECKING
 from skinaudit.audit.changed_images import changed_images
 from skinaudit.audit.database import DATABASE_NAME
 from skinaudit.audit.failures import HalfWritten
-from skinaudit.audit.plan import forecast_seconds, stages
+from skinaudit.audit.forecast import stage_passes
+from skinaudit.audit.plan import stages
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.resume import refuse_differing
 
@@ -40,13 +42,17 @@ def outlook(prepared: Prepared, folder: Path) -> Outlook:
     finished = _finished(prepared, folder)
     config = prepared.header.config
     seconds: dict[str, float] = {}
-    left = 0
+    left = units = 0
     for stage in stages(config):
-        missing = sum(stage.unit_id(image_id) not in finished for image_id in prepared.chosen)
-        left += missing
+        concerned = prepared.concerned(stage)
+        missing = [image_id for image_id in concerned if stage.unit_id(image_id) not in finished]
+        units += len(concerned)
+        left += len(missing)
         if missing:
-            seconds[stage.name] = forecast_seconds(config, missing, prepared.seconds_per_pass, [stage])
-    return Outlook(seconds, left, len(prepared.chosen) * len(stages(config)))
+            asked = Counter(name for image_id in missing for name in prepared.asked_about(image_id))
+            passes = stage_passes(config, stage, len(missing), asked)
+            seconds[stage.name] = passes * prepared.seconds_per_pass
+    return Outlook(seconds, left, units)
 
 
 def _finished(prepared: Prepared, folder: Path) -> set[str]:

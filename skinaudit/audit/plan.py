@@ -1,23 +1,16 @@
-"""Which work units an audit is made of, in which order, and what they cost."""
+"""Which work units an audit is made of, and in which order."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from skinaudit.attacks.tasks import CANDIDATES
 from skinaudit.config import AuditConfig
-from skinaudit.interpreters.registry import cost_of, family_of, title_of
+from skinaudit.interpreters.registry import family_of, title_of
 
 if TYPE_CHECKING:
     from skinaudit.audit.records import Attack
-
-#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The step
-#: counts are a little above what was measured on three networks (docs/benchmarks.md); the others are estimates.
-_STEP_PASSES = {"activation": 1.1, "gradient": 3.0, "learned": 1.7, "perturbation": 8.0}
-_EXPLAIN_PASSES = {"activation": 0.4, "gradient": 1.0, "learned": 0.8, "perturbation": 300.0}
-_FORWARD_PASSES = 0.4
 
 
 @dataclass(frozen=True)
@@ -94,6 +87,13 @@ def most_images(config: AuditConfig, name: str) -> int | None:
     return config.budget.mask_images if family_of(name) == "perturbation" else None
 
 
+def most_attacked(config: AuditConfig) -> int | None:
+    """Most images that are attacked: no more than some interpreter is asked about; None: all."""
+    each = [most_images(config, name) for name in config.interpreters]
+    limits = [config.budget.images, None if None in each else max(most for most in each if most is not None)]
+    return min((most for most in limits if most is not None), default=None)
+
+
 def shapes(config: AuditConfig) -> dict[str, int]:
     """Batch shapes of interpreters whose one map costs hundreds of passes: no row of padding more than needed."""
     costly = [name for name in config.interpreters if family_of(name) == "perturbation"]
@@ -114,73 +114,9 @@ def judged_together(config: AuditConfig, stage: Stage) -> int:
     """
     if not config.threat.full_resolution:
         return config.batch_size
-    return max(1, config.batch_size // (_changes(config) if stage.attack == "noise" else CANDIDATES))
+    return max(1, config.batch_size // (changes(config) if stage.attack == "noise" else CANDIDATES))
 
 
-def _changes(config: AuditConfig) -> int:
+def changes(config: AuditConfig) -> int:
     """Harmless changes of each image: draws of noise, JPEG, a shift."""
     return config.budget.controls + 2
-
-
-def forecast_seconds(config: AuditConfig, images: int, seconds_per_pass: float, todo: Sequence[Stage]) -> float:
-    """Upper bound of the time that these stages take for that many images (whole batches)."""
-    return sum(_passes(stage, config, images) for stage in todo) * seconds_per_pass
-
-
-def _passes(stage: Stage, config: AuditConfig, images: int) -> float:
-    """Upper bound of the passes of a stage (judging included)."""
-    budget = config.budget
-    if stage.attack == "noise":
-        return sum(
-            (_FORWARD_PASSES + _explain_passes(name)) * _rows_of_changes(config, stage, name, images)
-            for name in config.interpreters
-        )
-    honest = sum(
-        (_FORWARD_PASSES + _explain_passes(name)) * _rows(config, name, images) for name in config.interpreters
-    )
-    if stage.attack == "joint":
-        each = sum(_step_passes(name) for name in at_once(config))
-        return (joint_steps(config) * each) * _rows(config, None, images) + (CANDIDATES + 1) * honest
-    if stage.interpreter is None:
-        return budget.steps(None) * _rows(config, None, images) + 2 * honest
-    family = family_of(stage.interpreter)
-    steps, each = budget.steps(family), _step_passes(stage.interpreter)
-    warm = min(steps, budget.warm_steps)
-    warm_each = 1.0 if family == "gradient" and cost_of(stage.interpreter)[1] is None else each
-    judged = CANDIDATES * _FORWARD_PASSES + (CANDIDATES + 1) * _explain_passes(stage.interpreter)
-    times = len(config.sweep) if stage.attack == "sweep" else 1
-    return times * (warm * warm_each + (steps - warm) * each + judged) * _rows(config, stage.interpreter, images)
-
-
-def _explain_passes(name: str) -> float:
-    own, _ = cost_of(name)
-    return _EXPLAIN_PASSES[family_of(name)] if own is None else own
-
-
-def _step_passes(name: str) -> float:
-    _, own = cost_of(name)
-    return _STEP_PASSES[family_of(name)] if own is None else own
-
-
-def _rows(config: AuditConfig, name: str | None, images: int) -> int:
-    """Rows of whole batches that hold the images which an interpreter (None: the model alone) is asked about."""
-    return _whole_batches(config, name, _asked_about(config, name, images))
-
-
-def _rows_of_changes(config: AuditConfig, stage: Stage, name: str, images: int) -> int:
-    """Rows of whole batches that hold the harmless changes of these images, which are judged in groups."""
-    groups, left = divmod(_asked_about(config, name, images), judged_together(config, stage))
-    sizes = [judged_together(config, stage)] * groups + [left]
-    return sum(_whole_batches(config, name, size * _changes(config)) for size in sizes)
-
-
-def _asked_about(config: AuditConfig, name: str | None, images: int) -> int:
-    """How many of these images an interpreter (None: the model alone) is asked about."""
-    most = None if name is None else most_images(config, name)
-    return images if most is None else min(images, most)
-
-
-def _whole_batches(config: AuditConfig, name: str | None, rows: int) -> int:
-    """Rows with the padding of the last batch."""
-    size = config.batch_size if name is None else shapes(config).get(name, config.batch_size)
-    return -(-rows // size) * size

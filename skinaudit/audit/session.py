@@ -17,7 +17,7 @@ from skinaudit.audit.limits import drift_limits
 from skinaudit.audit.look import CleanLook, look
 from skinaudit.audit.origin import command, environment
 from skinaudit.audit.pace import seconds_per_pass
-from skinaudit.audit.plan import Stage, forecast_seconds, possible, shapes, stages
+from skinaudit.audit.plan import Stage, most_attacked, possible, shapes
 from skinaudit.audit.progress import Progress
 from skinaudit.audit.records import CheckFinding, ModelCard, RunHeader
 from skinaudit.audit.scope import NothingToAudit, asked_about_fewer, in_scope, usable_ones, why_nothing
@@ -70,12 +70,11 @@ class Prepared:
         """The specimen of that id."""
         return next(one for one in self.specimens if one.image_id == image_id)
 
-    def forecast(self, todo: Sequence[Stage] | None = None) -> float:
-        """Upper bound in seconds for the stages that are still to do (all by default)."""
-        config = self.header.config
-        return forecast_seconds(
-            config, len(self.chosen), self.seconds_per_pass, stages(config) if todo is None else todo
-        )
+    def concerned(self, stage: Stage) -> list[str]:
+        """The images of a stage, those that most maps are asked about first: so they stand in the same batches."""
+        if stage.interpreter is None:
+            return sorted(self.chosen, key=lambda image_id: -len(self.asked_about(image_id)))
+        return [image_id for image_id in self.chosen if stage.interpreter in self.asked_about(image_id)]
 
 
 def prepare(
@@ -115,7 +114,7 @@ def prepare(
         raise NothingToAudit(why_nothing(specimens, looks, labels_given=bool(request.labels)))
     reference = {one.image_id: one.label or looks[one.image_id].predicted for one in usable}
     open_to_attack = in_scope(config, classifier, usable, looks)
-    chosen = balanced_choice(open_to_attack, reference, config.budget.images)
+    chosen = balanced_choice(open_to_attack, reference, most_attacked(config))
     thresholds, origins = drift_limits(classifier, judge, config, usable, chosen, decoder, progress)
     bench = Workbench(classifier, interpreters, thresholds, judge, config, device)
     if known is None:

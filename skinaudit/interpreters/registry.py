@@ -205,6 +205,7 @@ _OWN = (
         "perturbation",
         "MASK with a third of the steps. Its maps are its own; limits are measured in this setting.",
         _fast_mask,
+        explain_passes=100.0,
     ),
     InterpreterKind(
         "grad-cam",

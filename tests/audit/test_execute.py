@@ -11,7 +11,7 @@ import torch
 from skinaudit.attacks.controls import half_pixel_shift, jpeg, signed_noise
 from skinaudit.attacks.judge import Judge, Question, Shown, Verdict
 from skinaudit.audit.execute import run_stage
-from skinaudit.audit.plan import Stage, forecast_seconds, judged_together
+from skinaudit.audit.plan import Stage, judged_together
 from skinaudit.audit.session import prepare
 from skinaudit.audit.survey import derive
 from skinaudit.audit.workbench import Subject, Workbench
@@ -94,27 +94,6 @@ def test_each_control_is_the_change_that_it_says_drawn_from_the_seed_of_its_imag
             assert record.prediction is not None
             pixels = bench.classifier.preprocess.from_display(torch.tensor(changed).permute(2, 0, 1))
             assert record.prediction.probabilities == pytest.approx(bench.judge.clean([pixels])[0].probabilities)
-
-
-@pytest.mark.parametrize("batch", [4, 8])
-@pytest.mark.parametrize("full", [False, True])
-def test_the_forecast_of_the_controls_holds_every_row(full: bool, batch: int, bench: Workbench) -> None:
-    threat = bench.config.threat.model_copy(update={"full_resolution": full})
-    config = bench.config.model_copy(update={"threat": threat, "batch_size": batch})
-    bench = replace(bench, config=config, judge=bench.judge.in_batches_of(batch))
-    pictures = [bench.entry.picture(photograph(seed, (40, 48))) for seed in range(5)]
-    seen = [bench.entry.seen(picture) for picture in pictures]
-    many = [
-        Subject(str(place), picture, place, clean)
-        for place, (picture, clean) in enumerate(zip(pictures, bench.judge.clean(seen), strict=True))
-    ]
-    stage, rows = Stage("noise", None), 0
-    together = judged_together(config, stage)
-    for start in range(0, len(many), together):
-        changes = sum(len(result.records) for result in run_stage(bench, stage, many[start : start + together])) // 2
-        rows += -(-changes // batch) * batch
-    one_row = forecast_seconds(config, 1, 1.0, [stage]) / (4 if batch == 4 else 8)
-    assert forecast_seconds(config, len(many), 1.0, [stage]) == pytest.approx(rows * one_row)
 
 
 @pytest.mark.parametrize(("full", "noise", "attack"), [(False, 8, 8), (True, 2, 2)])

@@ -9,8 +9,10 @@ import pytest
 
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
-from skinaudit.audit.outlook import outlook
-from skinaudit.audit.plan import forecast_seconds, stages
+from skinaudit.audit.forecast import stage_passes
+from skinaudit.audit.outlook import Outlook, outlook
+from skinaudit.audit.plan import stages
+from skinaudit.audit.reader import RunReader
 from skinaudit.audit.session import prepare
 from skinaudit.config import ThreatModel
 from tests.audit.tiny_audit import DIRECT, Listener, request
@@ -25,8 +27,9 @@ def test_the_outlook_shrinks_as_units_are_done(tmp_path: Path) -> None:
     fresh = outlook(prepared, run)
     assert not run.exists()
     assert (fresh.units_left, fresh.units) == (4 * images, 4 * images)
-    whole = forecast_seconds(config, images, prepared.seconds_per_pass, stages(config))
-    assert fresh.total_seconds == pytest.approx(whole)
+    asked_about = dict.fromkeys(config.interpreters, images)
+    whole = sum(stage_passes(config, stage, images, asked_about) for stage in stages(config))
+    assert fresh.total_seconds == pytest.approx(whole * prepared.seconds_per_pass)
 
     with pytest.raises(KeyboardInterrupt):
         run_audit(prepared, run, DIRECT, Listener(interrupt_after=("pgd", images)))
@@ -42,3 +45,43 @@ def test_the_outlook_shrinks_as_units_are_done(tmp_path: Path) -> None:
     differing = prepared.header.model_copy(update={"config": other})
     with pytest.raises(RunDiffers, match="epsilon was 8/255, now 4/255"):
         outlook(replace(prepared, header=differing), run)
+
+
+@pytest.mark.parametrize("names", [("cam", "mask-fast"), ("mask-fast",)])
+def test_a_map_that_is_asked_about_few_images_leaves_nothing_to_do(tmp_path: Path, names: tuple[str, ...]) -> None:
+    asked = request(tmp_path)
+    budget = asked.config.budget.model_copy(update={"mask_images": 2, "mask_steps": 6})
+    config = asked.config.model_copy(update={"interpreters": names, "budget": budget, "sweep": ()})
+    prepared = prepare(replace(asked, config=config), DIRECT, Listener())
+    run, images = tmp_path / "run", 6 if "cam" in names else 2
+    assert len(prepared.chosen) == images
+
+    planned = outlook(prepared, run)
+    listener = Listener(interrupt_after=("pgd", images))
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, run, DIRECT, listener)
+    halfway = outlook(prepared, run)
+    assert set(halfway.seconds) == {f"adv2-{name}" for name in names}
+
+    again = Listener()
+    run_audit(prepared, run, DIRECT, again)
+    assert outlook(prepared, run) == Outlook({}, 0, planned.units)
+    with RunReader(run) as reader:
+        assert len(reader.finished_units()) == planned.units
+        attacked = [image for image in reader.images() if image.status == "attacked"]
+        others = {image.reason for image in reader.images() if image.status == "not selected"}
+    assert len(attacked) == images
+    assert ("MASK alone is asked for, and about at most 2 images (--mask-images)" in others) == (images == 2)
+
+
+def test_what_is_left_is_billed_to_the_maps_that_it_is_asked_about_by(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    budget = asked.config.budget.model_copy(update={"mask_images": 2})
+    config = asked.config.model_copy(update={"interpreters": ("cam", "mask-fast"), "budget": budget})
+    prepared = prepare(replace(asked, config=config), DIRECT, Listener())
+    run = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, run, DIRECT, Listener(interrupt_after=("controls", 4)))
+    # The two images that MASK is asked about stand in the first batch, which is done.
+    passes = stage_passes(config, stages(config)[0], 2, {"cam": 2})
+    assert outlook(prepared, run).seconds["controls"] == pytest.approx(passes * prepared.seconds_per_pass)

@@ -232,12 +232,6 @@ def test_a_run_below_the_images_is_not_audited(folder: Path) -> None:
     assert len(prepare(asked, DIRECT, Listener()).specimens) == before
 
 
-def test_forecast_grows_with_the_budget(prepared: Prepared) -> None:
-    stages_left = prepared.forecast([])
-    assert stages_left == 0
-    assert prepared.forecast() > 0
-
-
 def test_epsilon_is_limited() -> None:
     with pytest.raises(ValueError, match="between 1/255 and 64/255"):
         ThreatModel(epsilon=0.5)

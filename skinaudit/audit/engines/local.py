@@ -15,7 +15,7 @@ from skinaudit.audit.failed_unit import failed_unit
 from skinaudit.audit.failures import RunCorrupt
 from skinaudit.audit.memory import HALVED, shape_so_far, within_memory
 from skinaudit.audit.picture_files import map_bytes, picture_bytes
-from skinaudit.audit.plan import Stage, at_once, shapes, stages
+from skinaudit.audit.plan import Stage, at_once, most_attacked, shapes, stages
 from skinaudit.audit.records import ImageRecord
 from skinaudit.audit.store import Clock, RunStore, utc_now
 from skinaudit.audit.survey import Specimen, read_again
@@ -123,7 +123,7 @@ def _in_batches_of(prepared: Prepared, size: int) -> Prepared:
 
 def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     finished = run.store.finished_units() - run.damaged
-    concerned = _concerned(prepared, stage)
+    concerned = prepared.concerned(stage)
     todo = [image_id for image_id in concerned if stage.unit_id(image_id) not in finished]
     run.progress.begin(stage.name, stage.title, len(concerned), len(concerned) - len(todo))
 
@@ -144,13 +144,6 @@ def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     for result in work(prepared.bench, stage, run.wanted.given(prepared, subjects)):
         _store_result(run, result)
         run.progress.advance(stage.name, 1)
-
-
-def _concerned(prepared: Prepared, stage: Stage) -> list[str]:
-    """The images of a stage: those that most maps are asked about first, so that these stand in the same batches."""
-    if stage.interpreter is None:
-        return sorted(prepared.chosen, key=lambda image_id: -len(prepared.asked_about(image_id)))
-    return [image_id for image_id in prepared.chosen if stage.interpreter in prepared.asked_about(image_id)]
 
 
 def _store_result(run: _Run, result: UnitResult) -> None:
@@ -266,7 +259,10 @@ def status_of(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | Non
     alone = left_alone(prepared.header.config, prepared.bench.classifier, prepared.looks[specimen.image_id])
     if alone:
         return "not selected", alone
-    return "not selected", f"the preset attacks at most {prepared.header.config.budget.images} images"
+    most, preset = most_attacked(prepared.header.config), prepared.header.config.budget.images
+    if most == preset:
+        return "not selected", f"the preset attacks at most {preset} images"
+    return "not selected", f"MASK alone is asked for, and about at most {most} images (--mask-images)"
 
 
 def _image_record(prepared: Prepared, specimen: Specimen, clean: Clean | None = None) -> ImageRecord:

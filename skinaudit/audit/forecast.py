@@ -1,0 +1,109 @@
+"""How much the stages of an audit take at most, in passes of the network."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from skinaudit.attacks.tasks import CANDIDATES
+from skinaudit.audit.plan import Stage, at_once, changes, joint_steps, judged_together, matched, search_shape, shapes
+from skinaudit.config import AuditConfig
+from skinaudit.interpreters.registry import cost_of, family_of
+
+#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The step
+#: counts are a little above what was measured on three networks (docs/benchmarks.md); the others are estimates.
+_STEP_PASSES = {"activation": 1.1, "gradient": 3.0, "learned": 1.7, "perturbation": 16.0}
+_EXPLAIN_PASSES = {"activation": 0.4, "gradient": 1.0, "learned": 0.8, "perturbation": 300.0}
+_FORWARD_PASSES = 0.4
+
+
+def stage_passes(config: AuditConfig, stage: Stage, images: int, asked: Mapping[str, int]) -> float:
+    """Upper bound of what a stage takes, in passes of one image's forward and input gradient.
+
+    Args:
+        config: the audit's.
+        stage: what is to be done.
+        images: how many images are left to it.
+        asked: interpreter -> how many of these it is asked about.
+    """
+    return _clean_passes(config, images) + search_passes(config, stage, images) + judging_passes(config, stage, asked)
+
+
+def _clean_passes(config: AuditConfig, images: int) -> float:
+    """How the unchanged images look, which each stage finds out for itself; costly maps are remembered."""
+    return (_FORWARD_PASSES + sum(map(_explain_passes, at_once(config)))) * _whole(images, config.batch_size)
+
+
+def search_passes(config: AuditConfig, stage: Stage, images: int) -> float:
+    """Upper bound of what the search of a stage takes: all its steps, in whole batches."""
+    if stage.attack == "noise":
+        return 0.0
+    budget = config.budget
+    rows = _whole(images, search_shape(config, stage.interpreter))
+    if stage.attack == "joint":
+        return joint_steps(config) * sum(_step_passes(name) for name in at_once(config)) * rows
+    if stage.interpreter is None:
+        return budget.steps(None) * rows
+    family, each = family_of(stage.interpreter), _step_passes(stage.interpreter)
+    steps = budget.steps(family)
+    warm = min(steps, budget.warm_steps)
+    warm_each = 1.0 if family == "gradient" and cost_of(stage.interpreter)[1] is None else each
+    return _times(config, stage) * (warm * warm_each + (steps - warm) * each) * rows
+
+
+def judging_passes(config: AuditConfig, stage: Stage, asked: Mapping[str, int]) -> float:
+    """Upper bound of what the verdicts of a stage take: every picture's diagnosis, and the maps of two classes.
+
+    Where a map is matched, the candidates are looked at and the other class is asked about for the best of them alone.
+    The other maps see that one too, MASK excepted.
+    """
+    if stage.attack == "noise":
+        return sum(_seen(config, stage, asked, name, changes(config), 2) for name in asked)
+    names = matched(config, stage)
+    if not names:
+        return sum(_seen(config, stage, asked, name, 1, 2) for name in asked)
+    candidates = sum(_seen(config, stage, asked, name, CANDIDATES, 1) for name in names)
+    originals = sum(_explain_passes(name) * _rows(config, stage, asked, name, 1) for name in names)
+    others = [name for name in at_once(config) if stage.attack == "adv2" and name not in names]
+    transfers = sum(_seen(config, stage, asked, name, 1, 1) for name in others)
+    return _times(config, stage) * (candidates + originals) + transfers
+
+
+def _times(config: AuditConfig, stage: Stage) -> int:
+    """How often a stage attacks an image: once for each radius of a sweep."""
+    return len(config.sweep) if stage.attack == "sweep" else 1
+
+
+def _seen(config: AuditConfig, stage: Stage, asked: Mapping[str, int], name: str, pictures: int, classes: int) -> float:
+    """Passes of the diagnosis of so many pictures of each image, and of an interpreter's maps of so many classes."""
+    diagnoses = _FORWARD_PASSES * _rows(config, stage, asked, None, pictures, about=name)
+    return diagnoses + classes * _explain_passes(name) * _rows(config, stage, asked, name, pictures)
+
+
+def _rows(
+    config: AuditConfig,
+    stage: Stage,
+    asked: Mapping[str, int],
+    shape_of: str | None,
+    pictures: int,
+    about: str | None = None,
+) -> int:
+    """Rows of whole batches that hold so many pictures of each image, which are judged in groups of images."""
+    together = judged_together(config, stage)
+    groups, left = divmod(asked[about or str(shape_of)], together)
+    size = config.batch_size if shape_of is None else shapes(config).get(shape_of, config.batch_size)
+    return sum(_whole(count * pictures, size) for count in (*[together] * groups, left))
+
+
+def _whole(rows: int, size: int) -> int:
+    """Rows with the padding of the last batch."""
+    return -(-rows // size) * size
+
+
+def _explain_passes(name: str) -> float:
+    own, _ = cost_of(name)
+    return _EXPLAIN_PASSES[family_of(name)] if own is None else own
+
+
+def _step_passes(name: str) -> float:
+    _, own = cost_of(name)
+    return _STEP_PASSES[family_of(name)] if own is None else own
