@@ -53,7 +53,8 @@ class WantedMaps:
         shown = {}
         for one, pixels in read_again(list(specimens.values()), self._decoder, prepared.header.config.seed):
             if not isinstance(pixels, ImageRefused):
-                shown[one.image_id] = prepared.bench.classifier.preprocess.shown(pixels)
+                entry = prepared.bench.entry
+                shown[one.image_id] = entry.seen(entry.picture(pixels))
         for name, images in missing.items():
             there = [donor for donor in images if donor in shown]
             views = prepared.bench.judge.clean([shown[donor] for donor in there], [name])

@@ -120,7 +120,7 @@ def accuracy_finding(correct: int, n: int, declared: float | None, *, one_at_a_t
                        "Give labels to check them.")  # fmt: skip
     measured = f"{correct} of {n} labelled images are right{how}"
     if n < FEWEST_LABELLED:
-        stated = "none is declared" if declared is None else f"declared is {declared:.3f}"
+        stated = "none is declared" if declared is None else f"expected by what is declared: {declared:.3f}"
         return finding("note", ACCURACY, f"{measured}; {stated}. Too few to say.",
                        "The declared figures were not checked.",
                        f"Give at least {FEWEST_LABELLED} labelled images.")  # fmt: skip
@@ -128,7 +128,7 @@ def accuracy_finding(correct: int, n: int, declared: float | None, *, one_at_a_t
     measured = f"{measured}: {correct / n:.3f} (95 % interval {interval.low:.3f} to {interval.high:.3f})"
     if declared is None:
         return finding("note", ACCURACY, f"{measured}; no accuracy is declared.", "There is nothing to compare with.")
-    evidence = f"{measured}; declared is {declared:.3f}."
+    evidence = f"{measured}; expected by what is declared: {declared:.3f}."
     if declared <= interval.high or declared - correct / n < FAR_BELOW:
         return finding("ok", ACCURACY, evidence, "The figure is not far below the declared one.")
     return finding(

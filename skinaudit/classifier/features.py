@@ -94,8 +94,8 @@ class LastFeatureMap(TorchFunctionMode):
             )
         if self._features is None or self._tokens:
             raise FeaturesUnavailable(
-                "this network ends in attention, so CAM has no map to weigh; audit it with --interpreters grad-cam, "
-                "which reads the tokens as a grid of patches, or with --interpreters grad"
+                "this network ends in attention, so CAM and RTS find no feature map; audit it with --interpreters "
+                "grad-cam, which reads the tokens as a grid of patches, or with --interpreters grad"
                 if self._tokens
                 else "this network has no spatial features or cannot be looked into (TorchScript), so there is no "
                 "feature map to weigh; audit it with --interpreters grad"

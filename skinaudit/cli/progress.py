@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -18,6 +18,8 @@ from skinaudit.cli.console import duration, printable
 
 #: Seconds between two lines about one stage.
 LINE_EVERY = 20.0
+#: Seconds within which the units of one piece of work come in.
+TOGETHER = 1.0
 
 
 class Listener(Protocol):
@@ -48,25 +50,40 @@ class _Stage:
     before: int  # units that an earlier run left
     done: int
     bound: float | None
-    begun: float = field(default_factory=time.monotonic)
-    told: float = field(default_factory=time.monotonic)
+    begun: float
+    told: float
+    pace: float | None = None  # seconds a unit took, without those that are coming in
+    came: float = 0.0  # when these began to come in
+    moved: float = 0.0  # when the last unit came in
 
     @property
     def finished(self) -> bool:
         return self.done >= self.total
 
+    def advance(self, count: int) -> None:
+        """So many more units are done; those of a batch come in together."""
+        now = time.monotonic()
+        if now - self.came > TOGETHER:
+            self.pace, self.came = self._pace(), now
+        self.done += count
+        self.moved = now
+
+    def _pace(self) -> float | None:
+        """Seconds a unit took so far, all that came in counted."""
+        return (self.moved - self.begun) / (self.done - self.before) if self.done > self.before else None
+
     def left(self) -> str:
         """Time left in words: by what units took so far, and no longer than the bound; empty when unknown."""
-        elapsed = time.monotonic() - self.begun
-        new = self.done - self.before
-        ahead = None if self.bound is None else self.bound - elapsed
-        if new > 0:
-            # The first units of a batch come late and the others soon after, so a bound that still holds is nearer.
-            rate = elapsed / new * (self.total - self.done)
+        now = time.monotonic()
+        ahead = None if self.bound is None else self.bound - (now - self.begun)
+        pace = self.pace if now - self.came <= TOGETHER else self._pace()
+        if pace is not None:
+            whole = pace * (self.total - self.done)
+            rate = max(whole - (now - self.moved), whole / 10)  # later than expected: soon, but nobody knows when
             return f"about {duration(min(rate, ahead) if ahead and ahead > 0 else rate)} left"
-        if ahead is None:
-            return ""
-        return f"at most {duration(ahead)} left" if ahead > 0 else "slower than forecast"
+        if ahead is not None and ahead > 0:
+            return f"at most {duration(ahead)} left"
+        return "" if ahead is None or self.done > self.before else "slower than forecast"
 
 
 class _Stages(ABC):
@@ -103,13 +120,19 @@ class _Stages(ABC):
         """That many more units of a stage are done."""
 
     def _started(self, stage: str, title: str, total: int, done: int) -> _Stage:
-        self._stages[stage] = _Stage(title, total, done, done, self._bounds.get(stage))
+        now = time.monotonic()
+        self._stages[stage] = _Stage(title, total, done, done, self._bounds.get(stage), now, now)
         return self._stages[stage]
 
     def _moved(self, stage: str, count: int) -> _Stage:
         found = self._stages[stage]
-        found.done += count
+        found.advance(count)
         return found
+
+
+def _line(stage: _Stage) -> str:
+    """How far a stage is, and how long it still takes where that is known."""
+    return ", ".join(filter(None, (f"{stage.title}: {stage.done} of {stage.total}", stage.left())))
 
 
 class PlainProgress(_Stages):
@@ -129,7 +152,7 @@ class PlainProgress(_Stages):
         if found.finished:
             typer.echo(f"{title}: {done} of {total}, nothing left to do", err=True)
         else:
-            typer.echo(", ".join(filter(None, (f"{title}: {done} of {total}", found.left()))), err=True)
+            typer.echo(_line(found), err=True)
 
     def advance(self, stage: str, count: int) -> None:
         """Say how far a stage is, unless it was said a moment ago."""
@@ -139,7 +162,7 @@ class PlainProgress(_Stages):
             typer.echo(f"{found.title}: done in {duration(now - found.begun)}", err=True)
         elif now - found.told >= LINE_EVERY:
             found.told = now
-            typer.echo(f"{found.title}: {found.done} of {found.total}, {found.left()}", err=True)
+            typer.echo(_line(found), err=True)
 
     def say(self, text: str) -> None:
         """Print a line."""

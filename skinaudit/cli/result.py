@@ -37,6 +37,8 @@ def show_result(console: Console, rendered: Rendered) -> None:
         console.table(heads, rows, gaps=gaps)
         if any(arm.joint.value is None for result in rendered.report.interpreters for arm in result.arms):
             console.say("Where no share is stated, there are too few images to say how often.")
+        if any(arm.attack == "joint" for result in rendered.report.interpreters for arm in result.arms):
+            console.say("On all maps at once, the last column asks that every map be kept, not this one alone.")
     console.say()
     console.sentence(rendered.report.verdict)
     console.sentence(rendered.report.verdict_detail)

@@ -273,7 +273,10 @@ def _named_label(cell: str, known: Mapping[str, str]) -> str:
     """Class name of a ``dx`` cell."""
     label = cell.strip()
     if label.lower() not in known:
-        raise LabelsError(f"label {_shown(label)} is not among the classes of the model ({', '.join(known.values())})")
+        raise LabelsError(
+            f"label {_shown(label)} is not among the classes of the model ({', '.join(known.values())}); name the "
+            "classes as the model does, or go without labels (a labels.csv in the folder is read unless moved away)"
+        )
     return known[label.lower()]
 
 

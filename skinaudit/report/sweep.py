@@ -9,7 +9,7 @@ from reportlab.platypus import Flowable, Spacer
 
 from skinaudit.config import ThreatModel
 from skinaudit.report import palette
-from skinaudit.report.aim import success
+from skinaudit.report.aim import reference, success
 from skinaudit.report.figures import text_at
 from skinaudit.report.results import Sweep, SweepPoint
 from skinaudit.report.sections import bullets
@@ -38,7 +38,7 @@ def sweeps(found: Sequence[Sweep], threat: ThreatModel = _USUAL) -> list[Flowabl
     if drawn:
         story += [paragraph(CAPTION_TEXT.format(success=success(threat)), CAPTION), Spacer(0, 8)]
     for one in found:
-        story += [_table(one, success(threat).capitalize()), Spacer(0, 8)]
+        story += [_table(one, success(threat).capitalize(), reference(threat)), Spacer(0, 8)]
     return story
 
 
@@ -75,7 +75,7 @@ def _line(drawing: Drawing, points: Sequence[tuple[float, float]], *, thin: bool
         drawing.add(PolyLine(flat, strokeColor=colour, strokeWidth=0.6 if thin else 1.4))
 
 
-def _table(sweep: Sweep, reached: str) -> Flowable:
+def _table(sweep: Sweep, reached: str, wanted: str) -> Flowable:
     heads = [paragraph(sweep.title, HEAD), *(paragraph(f"{one.levels}/255", HEAD_RIGHT) for one in sweep.points)]
     rows = [
         [paragraph("Diagnosis changed", STRONG), *(figure_cell(*rate_cell(one.flipped)) for one in sweep.points)],
@@ -83,7 +83,7 @@ def _table(sweep: Sweep, reached: str) -> Flowable:
             paragraph(reached, STRONG),
             *(figure_cell(*rate_cell(one.joint)) for one in sweep.points),
         ],
-        [paragraph("L1 to the wanted map", STRONG), *(_distance(one) for one in sweep.points)],
+        [paragraph(f"L1 to {wanted}", STRONG), *(_distance(one) for one in sweep.points)],
     ]
     each = (WIDTH - 110) / max(len(sweep.points), 4)
     return table([heads, *rows], (110, *(each,) * len(sweep.points)))

@@ -182,7 +182,7 @@ def exclusions(images: Sequence[ImageRecord]) -> tuple[Exclusion, ...]:
 
 
 def failed_units(records: Sequence[Record]) -> tuple[Exclusion, ...]:
-    """Work units that ended without a verdict, grouped by what they were and why."""
+    """Verdicts on maps that could not be given, grouped by what they were about and why."""
     counts = Counter(
         (f"{ARM_TITLES[record.attack]} on {title_of(record.interpreter)}", record.reason or "no reason recorded")
         for record in records

@@ -58,7 +58,7 @@ def test_the_accuracy_is_measured_on_every_labelled_image(tmp_path: Path) -> Non
     header = prepare(request(tmp_path, count=30), DirectDecoder(), Listener()).header
     accuracy = next(one for one in header.checks if one.check == "accuracy")
     assert "27 of 29 labelled images are right" in accuracy.evidence
-    assert "declared is 0.500" in accuracy.evidence
+    assert "expected by what is declared: 0.500" in accuracy.evidence
     assert accuracy.level == "ok"
 
 

@@ -90,7 +90,7 @@ def test_an_accuracy_far_below_the_declared_one_raises_an_alarm(
     assert main(["models", "check", str(boasting), "--images", str(lesions), "--json", "--device", "cpu"]) == 1
     found = {one["check"]: one for one in json.loads(capsys.readouterr().out)["checks"]}
     assert found["accuracy"]["level"] == "alarm"
-    assert "declared is 0.990" in found["accuracy"]["evidence"]
+    assert "expected by what is declared: 0.990" in found["accuracy"]["evidence"]
 
 
 def test_what_cannot_be_checked_is_refused(bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -37,12 +37,69 @@ def test_a_counter_is_a_stage_of_its_own(capsys: pytest.CaptureFixture[str]) -> 
     assert capsys.readouterr().err.splitlines() == ["Reading: 0 of 2", "Reading: done in 1 s"]
 
 
-def test_lines_between_tell_the_time_left(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+class Clock:
+    """A time that passes when it is told to."""
+
+    def __init__(self) -> None:
+        self.now = 100.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    found = Clock()
+    monkeypatch.setattr(progress, "time", found)
     monkeypatch.setattr(progress, "LINE_EVERY", 0.0)
-    with PlainProgress() as listener:
-        listener.begin("cam", "ADV² on CAM", 10, 0)
-        listener.advance("cam", 2)
-    assert capsys.readouterr().err.splitlines()[1:] == ["ADV² on CAM: 2 of 10, about 1 s left"]
+    return found
+
+
+def test_units_of_a_batch_come_in_together_and_tell_the_time_left_when_all_are_there(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener = PlainProgress()
+    listener.expect({"cam": 100.5})
+    listener.begin("cam", "ADV² on CAM", 12, 0)
+    clock.now += 30
+    for _ in range(4):
+        listener.advance("cam", 1)  # not 30 seconds each: the bound holds
+        clock.now += 0.1
+    clock.now += 29.6
+    listener.advance("cam", 1)  # the group before took 30 seconds for 4
+    assert [line.removeprefix("ADV² on CAM: ") for line in capsys.readouterr().err.splitlines()] == [
+        "0 of 12, at most 2 min left",
+        "1 of 12, at most 2 min left",
+        "2 of 12, at most 2 min left",
+        "3 of 12, at most 2 min left",
+        "4 of 12, at most 2 min left",
+        "5 of 12, about 41 s left",
+    ]
+
+
+def test_units_that_come_in_one_by_one_tell_the_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    listener = PlainProgress()
+    listener.begin("survey", "Reading images", 1000, 0)
+    for _ in range(250):
+        clock.now += 0.1
+        listener.advance("survey", 1)
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[5] == "Reading images: 5 of 1000"
+    assert lines[-1] == "Reading images: 250 of 1000, about 2 min left"
+
+
+def test_what_comes_later_than_expected_comes_soon(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    stream = LiveProgress()
+    stream.begin("cam", "ADV² on CAM", 10, 0)
+    clock.now += 20
+    stream.advance("cam", 5)
+    (stage,) = stream._by_task.values()
+    assert stage.left() == ""
+    clock.now += 5
+    assert stage.left() == "about 15 s left"
+    clock.now += 60
+    assert stage.left() == "about 2 s left"
+    capsys.readouterr()
 
 
 def test_a_stage_that_takes_longer_than_its_bound_says_so(capsys: pytest.CaptureFixture[str]) -> None:

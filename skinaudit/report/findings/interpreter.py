@@ -15,7 +15,7 @@ from skinaudit.report.findings.directions import directions_of
 from skinaudit.report.findings.excess import excess_of
 from skinaudit.report.findings.wanted_maps import wanted_maps_findings
 from skinaudit.report.results import Arm, Excess, InterpreterResult
-from skinaudit.report.wording import images, rate_text
+from skinaudit.report.wording import images, listed, rate_text
 
 #: PGD maps kept above this share: the map hardly depends on the diagnosis.
 INSENSITIVE_ABOVE = 0.20
@@ -141,7 +141,7 @@ def _controls_findings(controls: Sequence[Arm]) -> list[str]:
         if arm.flipped.successes
     ]
     if harmless:
-        names = " and ".join(CONTROLS[arm.attack] for arm in harmless)
+        names = listed([CONTROLS[arm.attack] for arm in harmless])
         found.append(f"No diagnosis was changed by {names} ({images(min(arm.n for arm in harmless))}).")
     return found
 

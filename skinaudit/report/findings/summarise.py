@@ -110,7 +110,7 @@ def _data(header: RunHeader, found: Sequence[ImageRecord], records: Sequence[Rec
         sentences.append(calibrated.text)
     if failed:
         sentences.append(
-            f"Without a verdict, and listed with its reason: {counted(sum(row.count for row in failed), 'work unit')}."
+            f"Missing, and listed with its reason: {counted(sum(row.count for row in failed), 'verdict')} on a map."
         )
     return Data(
         found=len(found),

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from skinaudit.attacks.judge import Clean, Judge
 from skinaudit.attacks.target_maps import NO_DONOR, choose_donor
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
@@ -210,3 +213,22 @@ def test_the_recorded_command_asks_for_the_same_map(target: TargetRule) -> None:
     config = AuditConfig(threat=ThreatModel(target=target, target_map=TargetMap.PATCH))
     assert f"--target {target} --target-map patch " in command(config, labels=True, id_key=False)
     assert "--target-map" not in command(AuditConfig(), labels=True, id_key=False)
+
+
+def test_a_donor_is_looked_at_as_the_model_gets_its_photograph(
+    tmp_path: Path, usual: Prepared, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threat = ThreatModel(target=TargetRule.SAME, target_map=TargetMap.CLASS, full_resolution=True)
+    config = usual.header.config.model_copy(update={"threat": threat})
+    header = usual.header.model_copy(update={"config": config})
+    looked: list[torch.dtype] = []
+    clean = Judge.clean
+
+    def noted(self: Judge, pixels: Sequence[torch.Tensor], names: Sequence[str] | None = None) -> list[Clean]:
+        looked.extend(one.dtype for one in pixels)
+        return clean(self, pixels, names)
+
+    monkeypatch.setattr(Judge, "clean", noted)
+    _, records, _ = done(replace(usual, header=header, bench=replace(usual.bench, config=config)), tmp_path / "run")
+    assert {one.wanted_map for one in records if one.attack == "adv2"} == {TargetMap.CLASS}
+    assert set(looked) == {torch.float32}  # 8-bit pixels would be those after rounding
