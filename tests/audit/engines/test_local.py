@@ -179,7 +179,7 @@ def test_the_report_names_what_disappeared(prepared: Prepared, tmp_path: Path) -
     data = render(tmp_path / "run").report.data
     assert {row.reason for row in data.failed_units} == {GONE}
     assert {row.status for row in data.failed_units} >= {"ADV² on CAM", "PGD on GRAD"}
-    assert "Without a verdict" in " ".join(data.findings)
+    assert "Missing, and listed with its reason: 6 verdicts on a map." in data.findings
     text = "".join(page.extract_text() for page in PdfReader(tmp_path / "run" / "report.pdf").pages)
     assert "Work that failed" in text
 

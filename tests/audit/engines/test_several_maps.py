@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from skinaudit.audit.engines.local import _concerned, run_audit
+from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.plan import Stage
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.session import Prepared, prepare
@@ -47,7 +47,7 @@ def test_mask_is_asked_about_two_images_alone(prepared: Prepared, finished: Path
 
 
 def test_images_that_mask_is_asked_about_come_first_where_all_are_judged(prepared: Prepared) -> None:
-    order = _concerned(prepared, Stage("noise", None))
+    order = prepared.concerned(Stage("noise", None))
     asked = [image_id for image_id in prepared.chosen if "mask-fast" in prepared.asked_about(image_id)]
     assert len(asked) == 2
     assert order == asked + [image_id for image_id in prepared.chosen if image_id not in asked]
