@@ -50,7 +50,10 @@ class MaskAttackSettings:
 
 @dataclass
 class MaskState:
-    """A batch on its way: iterates x, the inner search, the iterate whose re-solved map was nearest, seconds, units."""
+    """A batch on its way: iterates x, the inner search, the iterate whose re-solved map was nearest, seconds, units.
+
+    ``moved`` counts the map steps of a length above zero, over all images.
+    """
 
     step: int
     x: Tensor
@@ -59,6 +62,7 @@ class MaskState:
     best_distance: Tensor
     seconds: float
     units: list[float]
+    moved: int = 0
 
     def save(self, file: Path) -> None:
         """Write it, whole or not at all."""
@@ -96,7 +100,11 @@ class MaskAttack:
             wait(self.x0.device)
             state.seconds += time.perf_counter() - begun
             state.save(file)
-            print(f"{say}: step {state.step} of {self.settings.steps}, {state.seconds:.0f} s", flush=True)
+            print(
+                f"{say}: step {state.step} of {self.settings.steps}, {state.seconds:.0f} s, "
+                f"{state.moved} map steps longer than zero",
+                flush=True,
+            )
         return state
 
     def start(self) -> MaskState:
@@ -142,6 +150,7 @@ class MaskAttack:
                 held = self.margin(self.inside(state.x - middle * direction)) < self.settings.margin
             low, high = (torch.where(held.view(-1, 1, 1, 1), *pair) for pair in ((middle, low), (high, middle)))
         state.x = self.inside(state.x - low * direction)
+        state.moved += int((low > 0).sum())
         state.inner = Solution(**{field.name: getattr(unrolled, field.name).detach() for field in fields(unrolled)})
 
     def unroll(self, x: Tensor, inner: Solution) -> Solution:

@@ -56,15 +56,14 @@ def judging_passes(config: AuditConfig, stage: Stage, asked: Mapping[str, int]) 
     Where a map is matched, the candidates are looked at and the other class is asked about for the best of them alone.
     The other maps see that one too, MASK excepted.
     """
-    if stage.attack == "noise":
-        return sum(_seen(config, stage, asked, name, changes(config), 2) for name in asked)
+    if not matched(config, stage):
+        pictures = changes(config) if stage.attack == "noise" else 1
+        return sum(_seen(config, stage, name, count, pictures, 2) for name, count in asked.items())
     names = matched(config, stage)
-    if not names:
-        return sum(_seen(config, stage, asked, name, 1, 2) for name in asked)
-    candidates = sum(_seen(config, stage, asked, name, CANDIDATES, 1) for name in names)
-    originals = sum(_explain_passes(name) * _rows(config, stage, asked, name, 1) for name in names)
+    candidates = sum(_seen(config, stage, name, asked[name], CANDIDATES, 1) for name in names)
+    originals = sum(_explain_passes(name) * _rows(config, stage, name, asked[name], 1) for name in names)
     others = [name for name in at_once(config) if stage.attack == "adv2" and name not in names]
-    transfers = sum(_seen(config, stage, asked, name, 1, 1) for name in others)
+    transfers = sum(_seen(config, stage, name, asked[name], 1, 1) for name in others)
     return _times(config, stage) * (candidates + originals) + transfers
 
 
@@ -73,24 +72,20 @@ def _times(config: AuditConfig, stage: Stage) -> int:
     return len(config.sweep) if stage.attack == "sweep" else 1
 
 
-def _seen(config: AuditConfig, stage: Stage, asked: Mapping[str, int], name: str, pictures: int, classes: int) -> float:
+def _seen(config: AuditConfig, stage: Stage, name: str, images: int, pictures: int, classes: int) -> float:
     """Passes of the diagnosis of so many pictures of each image, and of an interpreter's maps of so many classes."""
-    diagnoses = _FORWARD_PASSES * _rows(config, stage, asked, None, pictures, about=name)
-    return diagnoses + classes * _explain_passes(name) * _rows(config, stage, asked, name, pictures)
+    diagnoses = _FORWARD_PASSES * _rows(config, stage, None, images, pictures)
+    return diagnoses + classes * _explain_passes(name) * _rows(config, stage, name, images, pictures)
 
 
-def _rows(
-    config: AuditConfig,
-    stage: Stage,
-    asked: Mapping[str, int],
-    shape_of: str | None,
-    pictures: int,
-    about: str | None = None,
-) -> int:
-    """Rows of whole batches that hold so many pictures of each image, which are judged in groups of images."""
+def _rows(config: AuditConfig, stage: Stage, name: str | None, images: int, pictures: int) -> int:
+    """Rows of whole batches of an interpreter (None: of the model alone) that hold so many pictures of each image.
+
+    Images are judged in groups, and each group ends with a batch that may not be full.
+    """
     together = judged_together(config, stage)
-    groups, left = divmod(asked[about or str(shape_of)], together)
-    size = config.batch_size if shape_of is None else shapes(config).get(shape_of, config.batch_size)
+    groups, left = divmod(images, together)
+    size = config.batch_size if name is None else shapes(config).get(name, config.batch_size)
     return sum(_whole(count * pictures, size) for count in (*[together] * groups, left))
 
 

@@ -71,7 +71,7 @@ def test_a_map_that_is_asked_about_few_images_leaves_nothing_to_do(tmp_path: Pat
         attacked = [image for image in reader.images() if image.status == "attacked"]
         others = {image.reason for image in reader.images() if image.status == "not selected"}
     assert len(attacked) == images
-    assert ("MASK alone is asked for, and about at most 2 images (--mask-images)" in others) == (images == 2)
+    assert ("every map is asked about at most 2 images (--mask-images)" in others) == (images == 2)
 
 
 def test_what_is_left_is_billed_to_the_maps_that_it_is_asked_about_by(tmp_path: Path) -> None:

@@ -78,3 +78,10 @@ def test_unrolled_gradient_agrees_with_finite_differences() -> None:
     (gradient,) = torch.autograd.grad(value(leaf), leaf)
     numeric = (value(x + 1e-6 * direction) - value(x - 1e-6 * direction)) / 2e-6
     assert (gradient * direction).sum().item() == pytest.approx(numeric.item(), rel=1e-3)
+
+
+def test_a_margin_out_of_reach_leaves_every_map_step_at_length_zero(tmp_path: Path) -> None:
+    bilevel = attack()
+    assert 0 < bilevel.run(tmp_path / "near.pt", "near").moved <= 3 * TINY.joint_steps
+    far = dataclasses.replace(bilevel, settings=dataclasses.replace(TINY, margin=-1e6))
+    assert far.run(tmp_path / "far.pt", "far").moved == 0

@@ -262,7 +262,7 @@ def status_of(prepared: Prepared, specimen: Specimen) -> tuple[Status, str | Non
     most, preset = most_attacked(prepared.header.config), prepared.header.config.budget.images
     if most == preset:
         return "not selected", f"the preset attacks at most {preset} images"
-    return "not selected", f"MASK alone is asked for, and about at most {most} images (--mask-images)"
+    return "not selected", f"every map is asked about at most {most} images (--mask-images)"
 
 
 def _image_record(prepared: Prepared, specimen: Specimen, clean: Clean | None = None) -> ImageRecord:
