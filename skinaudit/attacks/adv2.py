@@ -12,7 +12,7 @@ import torch
 import torch.nn.functional as functional
 from torch import Tensor, nn
 
-from skinaudit.interpreters.base import Interpreter
+from skinaudit.interpreters.base import Interpreter, min_max
 from skinaudit.interpreters.grad import Grad
 from skinaudit.interpreters.gradient_map import GradientMap, mean_part
 from skinaudit.metrics.maps import top_iou
@@ -115,12 +115,16 @@ class FiniteDifferenceObjective:
     H(p)·u ≈ (∇ℓ(p+δû) − ∇ℓ(p−δû))/2δ · max|u|: no second derivatives, any activation, memory for one pass at a time.
     GRAD has the one point x, whose gradient is also that of the class loss: three passes in all.
 
+    The lowest value of a map is taken for a constant in u. Through min-max it moves every pixel, so its derivative is
+    the sum over the whole map and would be all of û; but it holds for no distance, since another pixel is the lowest
+    as soon as that one rises.
+
     A search that does with fewer points than an honest map keeps, as state, by how much that shifts the mean of the
     original image, and takes it off (a control variate): otherwise it would match the noise of a few points.
     """
 
     interpreter: GradientMap
-    delta: float = 32 / 255
+    delta: float = 16 / 255
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:
@@ -144,7 +148,7 @@ class FiniteDifferenceObjective:
         with torch.enable_grad():
             image, leaves = x.detach().requires_grad_(), [one.detach().requires_grad_() for one in gradients]
             mean = torch.stack([interpreter.part(one) for one in leaves]).mean(0)
-            maps = interpreter.map_of(mean + state[0] if state else mean, image)
+            maps = min_max(interpreter.unscaled(mean + state[0] if state else mean, image), hold_low=True)
             map_loss = (maps - goal.target_map).square().mean((1, 2))
             *directions, through = torch.autograd.grad(map_loss.sum(), [*leaves, image], materialize_grads=True)
         distance, overlap = distances(maps.detach(), goal.target_map)

@@ -29,13 +29,15 @@ class Interpreter(Protocol):
         """Logits (N,K) and the same maps from one shared forward pass, both with a graph to x."""
 
 
-def min_max(maps: Tensor) -> Tensor:
+def min_max(maps: Tensor, *, hold_low: bool = False) -> Tensor:
     """Scale each map (N,h,w) to [0,1]; a constant map becomes zero instead of a division by zero.
+
+    With ``hold_low`` the value is the same, but its derivative takes the lowest value of the map for a constant.
 
     >>> min_max(torch.tensor([[[1.0, 3.0], [2.0, 5.0]], [[4.0, 4.0], [4.0, 4.0]]])).tolist()
     [[[0.0, 0.5], [0.25, 1.0]], [[0.0, 0.0], [0.0, 0.0]]]
     """
-    low = maps.amin((1, 2), keepdim=True)
+    low = (maps.detach() if hold_low else maps).amin((1, 2), keepdim=True)
     high = maps.amax((1, 2), keepdim=True)
     span = high - low
     floor = _FLAT * torch.maximum(low.abs(), high.abs()).detach() + torch.finfo(maps.dtype).tiny

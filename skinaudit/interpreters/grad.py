@@ -30,7 +30,7 @@ class Grad:
     def explain(self, x: Tensor, classes: Tensor) -> Tensor:
         """Maps (N, H/pool, W/pool) in [0,1]."""
         _, _, gradient = self.input_gradient(x, classes)
-        return self.map_of(gradient)
+        return min_max(self.unscaled(gradient))
 
     def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,K) and maps with a graph to x; activations have smooth derivatives meanwhile."""
@@ -39,7 +39,7 @@ class Grad:
             logits = self.classifier(x)
             loss = functional.cross_entropy(logits, classes, reduction="sum")
             (gradient,) = torch.autograd.grad(loss, x, create_graph=True)
-        return logits, self.map_of(gradient)
+        return logits, min_max(self.unscaled(gradient))
 
     def input_gradient(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits (N,K), cross entropy (N,) and its gradient (N,3,H,W), all detached; one forward, one backward."""
@@ -67,6 +67,6 @@ class Grad:
         """The gradient itself."""
         return gradient
 
-    def map_of(self, gradient: Tensor, x: Tensor | None = None) -> Tensor:
-        """The map of an input gradient (N,3,H,W), differentiable in it; it depends on the image through that alone."""
-        return min_max(functional.avg_pool2d(gradient.abs().amax(1, keepdim=True), self.pool)[:, 0])
+    def unscaled(self, gradient: Tensor, x: Tensor | None = None) -> Tensor:
+        """The map of an input gradient (N,3,H,W) before min-max; it depends on the image through that alone."""
+        return functional.avg_pool2d(gradient.abs().amax(1, keepdim=True), self.pool)[:, 0]

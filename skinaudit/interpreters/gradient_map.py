@@ -59,12 +59,12 @@ class GradientMap(Interpreter, Protocol):
     def part(self, gradient: Tensor) -> Tensor:
         """What is averaged over the points, (N,3,H,W), differentiable in the gradient."""
 
-    def map_of(self, mean: Tensor, x: Tensor, /) -> Tensor:
-        """The map (N,h,w) in [0,1] of that mean (N,3,H,W), differentiable in it and in x."""
+    def unscaled(self, mean: Tensor, x: Tensor, /) -> Tensor:
+        """The map (N,h,w) of that mean (N,3,H,W) before min-max, differentiable in it and in x."""
 
 
 def mean_part(interpreter: GradientMap, x: Tensor, classes: Tensor, *, searching: bool) -> Tensor:
-    """What ``map_of`` makes a map of, (N,3,H,W), detached; memory does not grow with the number of points."""
+    """What ``unscaled`` makes a map of, (N,3,H,W), detached; memory does not grow with the number of points."""
     image = x.detach()
     points = interpreter.points(image, searching=searching)
     total = torch.zeros_like(image)
@@ -96,8 +96,8 @@ class SampledGradient(ABC):
         """What is averaged over the points, (N,3,H,W)."""
 
     @abstractmethod
-    def map_of(self, mean: Tensor, x: Tensor) -> Tensor:
-        """The map (N, H/pool, W/pool) of that mean."""
+    def unscaled(self, mean: Tensor, x: Tensor) -> Tensor:
+        """The map (N, H/pool, W/pool) of that mean before min-max."""
 
     def gradient_at(self, pixels: Tensor, classes: Tensor) -> Tensor:
         """∂z_c/∂x at these pixels, (N,3,H,W), detached."""
@@ -109,7 +109,7 @@ class SampledGradient(ABC):
 
     def explain(self, x: Tensor, classes: Tensor) -> Tensor:
         """Maps (N, H/pool, W/pool) in [0,1]."""
-        return self.map_of(mean_part(self, x, classes, searching=False), x.detach())
+        return min_max(self.unscaled(mean_part(self, x, classes, searching=False), x.detach()))
 
     def differentiable(self, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor]:
         """Logits (N,K) and maps with a graph to x; one pass for the logits, one for each point.
@@ -126,8 +126,8 @@ class SampledGradient(ABC):
                 chosen = self.classifier(pixels).gather(1, classes[:, None]).sum()
                 (gradient,) = torch.autograd.grad(chosen, pixels, create_graph=True)
                 total = total + self.part(gradient)
-            return logits, self.map_of(total / len(points), x)
+            return logits, min_max(self.unscaled(total / len(points), x))
 
     def pooled(self, magnitude: Tensor) -> Tensor:
-        """Average-pool (N,H,W) ``pool`` × ``pool``, min-max per image."""
-        return min_max(functional.avg_pool2d(magnitude[:, None], self.pool)[:, 0])
+        """Average-pool (N,H,W) ``pool`` × ``pool``."""
+        return functional.avg_pool2d(magnitude[:, None], self.pool)[:, 0]

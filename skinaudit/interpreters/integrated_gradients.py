@@ -34,6 +34,6 @@ class IntegratedGradients(SampledGradient):
         """The gradient itself."""
         return gradient
 
-    def map_of(self, mean: Tensor, x: Tensor) -> Tensor:
+    def unscaled(self, mean: Tensor, x: Tensor) -> Tensor:
         """Attributions of pixels, pooled."""
         return self.pooled(((x - self.baseline) * mean).abs().sum(1))

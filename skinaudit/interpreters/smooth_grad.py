@@ -37,6 +37,6 @@ class SmoothGrad(SampledGradient):
         """Its magnitude."""
         return gradient.abs()
 
-    def map_of(self, mean: Tensor, x: Tensor) -> Tensor:
+    def unscaled(self, mean: Tensor, x: Tensor) -> Tensor:
         """The strongest channel, pooled."""
         return self.pooled(mean.amax(1))

@@ -66,6 +66,20 @@ def test_gradient_of_min_max_passes_gradcheck() -> None:
     assert torch.autograd.gradcheck(min_max, maps)
 
 
+def test_a_held_low_changes_no_value_and_is_a_constant_to_the_derivative() -> None:
+    maps = torch.rand(2, 3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    low = maps.detach().flatten(1).min(1).values.view(2, 1, 1)
+    assert torch.equal(min_max(maps, hold_low=True), min_max(maps))
+
+    def loss(scaled: Tensor) -> Tensor:
+        (gradient,) = torch.autograd.grad((scaled - 0.3).square().sum(), maps)
+        return gradient
+
+    by_hand = loss((maps - low) / (maps.amax((1, 2), keepdim=True) - low))
+    torch.testing.assert_close(loss(min_max(maps, hold_low=True)), by_hand)
+    assert not torch.allclose(loss(min_max(maps)), by_hand)
+
+
 def test_maps_do_not_see_each_other() -> None:
     maps = torch.rand(3, 4, 4, generator=torch.Generator().manual_seed(0))
     maps[1] *= 1e6

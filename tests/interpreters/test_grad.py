@@ -10,6 +10,7 @@ from captum.attr import Saliency
 from skimage.measure import block_reduce
 from torch import Tensor, nn
 
+from skinaudit.interpreters.base import min_max
 from skinaudit.interpreters.grad import Grad
 from skinaudit.interpreters.smooth import Smoothing
 from tests.interpreters.networks import EVERYTHING, network_named
@@ -70,8 +71,9 @@ def test_map_of_a_known_gradient() -> None:
     gradient[0, 1, 0, 0] = -16.0  # mean 1 over its 4 × 4 cell; magnitude counts, not sign
     gradient[0, 0, 0, 4] = 4.0
     gradient[0, 2, 0, 4] = -8.0  # the largest channel counts
-    assert Grad(small_network()).map_of(gradient).tolist() == [[[1.0, 0.0]]]
-    assert Grad(small_network(), pool=2).map_of(gradient).tolist() == [[[1.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]]
+    assert min_max(Grad(small_network()).unscaled(gradient)).tolist() == [[[1.0, 0.0]]]
+    fine = min_max(Grad(small_network(), pool=2).unscaled(gradient))
+    assert fine.tolist() == [[[1.0, 0.0, 0.5, 0.0], [0.0, 0.0, 0.0, 0.0]]]
 
 
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.Tanh, nn.Softplus])
@@ -99,7 +101,7 @@ def test_a_rectifier_network_has_a_map_gradient_only_through_smoothing() -> None
     (smoothed,) = torch.autograd.grad((maps - 0.2).square().sum(), leaf)
     plain = functional.cross_entropy(network(leaf), CLASSES, reduction="sum")
     (gradient,) = torch.autograd.grad(plain, leaf, create_graph=True)
-    (unsmoothed,) = torch.autograd.grad((Grad(network).map_of(gradient) - 0.2).square().sum(), leaf)
+    (unsmoothed,) = torch.autograd.grad((min_max(Grad(network).unscaled(gradient)) - 0.2).square().sum(), leaf)
     assert torch.equal(logits, network(leaf))
     assert (smoothed - unsmoothed).abs().max() > 0.1 * smoothed.abs().max()
 

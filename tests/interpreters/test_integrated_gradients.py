@@ -9,6 +9,7 @@ import torch
 from skimage.measure import block_reduce
 from torch import Tensor, nn
 
+from skinaudit.interpreters.base import min_max
 from skinaudit.interpreters.integrated_gradients import IntegratedGradients
 from tests.interpreters.networks import network_named
 from tests.small_networks import small_network
@@ -57,4 +58,4 @@ def test_magnitudes_are_taken_before_channels_are_added() -> None:
     mean[0, 0, :, 4:] = 1.0
     mean[0, 0, 0, 0] = 17.0
     # Cells: (15·2 + 18)/16 = 3 and 1.
-    assert IntegratedGradients(small_network()).map_of(mean, x).tolist() == [[[1.0, 0.0]]]
+    assert min_max(IntegratedGradients(small_network()).unscaled(mean, x)).tolist() == [[[1.0, 0.0]]]
