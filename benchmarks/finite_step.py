@@ -1,9 +1,11 @@
 """ADV² on GRAD with finite differences of several lengths, and with second derivatives, on the same photographs.
 
     python -m benchmarks.finite_step --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV \
-        [--count 8] [--steps 1.5,8,32,100] [--second] [--threads 1] [--table finite-step-isic2018] [--write FILE]
+        [--count 8] [--steps 1.5,8,16,32,100] [--free 16,32,100] [--second] [--threads 1] \
+        [--table finite-step-isic2018] [--write FILE]
 
 Take photographs that no strength table attacks (a validation split): the step that the tool uses was chosen this way.
+"Lowest value free": the derivative of the map goes through its lowest value as well.
 """
 
 from __future__ import annotations
@@ -93,7 +95,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
     parser.add_argument("--count", type=int, default=8, help="photographs, in batches of 8")
-    parser.add_argument("--steps", default="1.5,8,32,100", help="lengths of the difference, in grey levels of 255")
+    parser.add_argument("--steps", default="1.5,8,16,32,100", help="lengths of the difference, in grey levels of 255")
+    parser.add_argument("--free", default="", help="lengths to try with the lowest value of the map not held, too")
     parser.add_argument("--second", action="store_true", help="also second derivatives of smoothed activations")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", default="finite-step-isic2018", help="its marker in the document")
@@ -104,10 +107,11 @@ def main() -> None:
     right = correct_ones(bench, class_balanced(found, 3 * arguments.count))
     chosen = list(subjects(bench, right[: arguments.count]))
     grad = Grad(bench.classifier)
-    rows = [
-        attacked(bench, chosen, FiniteDifferenceObjective(grad, float(step) / 255), f"difference over {step}/255")
-        for step in arguments.steps.split(",")
-    ]
+    rows = []
+    for lengths, held, note in ((arguments.steps, True, ""), (arguments.free, False, ", lowest value free")):
+        for step in filter(None, lengths.split(",")):
+            objective = FiniteDifferenceObjective(grad, float(step) / 255, hold_low=held)
+            rows.append(attacked(bench, chosen, objective, f"difference over {step}/255{note}"))
     if arguments.second:
         rows.append(attacked(bench, chosen, MapObjective(grad), "second derivatives, smoothed"))
     text = report(bench, rows)

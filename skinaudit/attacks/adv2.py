@@ -115,9 +115,9 @@ class FiniteDifferenceObjective:
     H(p)·u ≈ (∇ℓ(p+δû) − ∇ℓ(p−δû))/2δ · max|u|: no second derivatives, any activation, memory for one pass at a time.
     GRAD has the one point x, whose gradient is also that of the class loss: three passes in all.
 
-    The lowest value of a map is taken for a constant in u. Through min-max it moves every pixel, so its derivative is
-    the sum over the whole map and would be all of û; but it holds for no distance, since another pixel is the lowest
-    as soon as that one rises.
+    With ``hold_low`` the lowest value of a map is taken for a constant in u. Through min-max it moves every pixel, so
+    its derivative is a sum over the whole map, which would leave û little else; but it holds for no distance, since
+    another pixel is the lowest as soon as that one rises.
 
     A search that does with fewer points than an honest map keeps, as state, by how much that shifts the mean of the
     original image, and takes it off (a control variate): otherwise it would match the noise of a few points.
@@ -125,6 +125,7 @@ class FiniteDifferenceObjective:
 
     interpreter: GradientMap
     delta: float = 16 / 255
+    hold_low: bool = True
     matches_map: bool = True
 
     def start(self, x0: Tensor, goal: Goal) -> State:
@@ -148,7 +149,8 @@ class FiniteDifferenceObjective:
         with torch.enable_grad():
             image, leaves = x.detach().requires_grad_(), [one.detach().requires_grad_() for one in gradients]
             mean = torch.stack([interpreter.part(one) for one in leaves]).mean(0)
-            maps = min_max(interpreter.unscaled(mean + state[0] if state else mean, image), hold_low=True)
+            unscaled = interpreter.unscaled(mean + state[0] if state else mean, image)
+            maps = min_max(unscaled, hold_low=self.hold_low)
             map_loss = (maps - goal.target_map).square().mean((1, 2))
             *directions, through = torch.autograd.grad(map_loss.sum(), [*leaves, image], materialize_grads=True)
         distance, overlap = distances(maps.detach(), goal.target_map)

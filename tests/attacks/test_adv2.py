@@ -89,15 +89,19 @@ def low_held(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr(module, "min_max", partial(min_max, hold_low=True))
 
 
-@pytest.mark.usefixtures("low_held")
+@pytest.mark.parametrize("held", [True, False])
 @pytest.mark.parametrize("activation", [nn.SiLU, nn.Softplus, nn.Tanh])
 @pytest.mark.parametrize("name", GRADIENT_MAPS)
-def test_finite_difference_product_agrees_with_the_exact_one(name: str, activation: type[nn.Module]) -> None:
+def test_finite_difference_product_agrees_with_the_exact_one(
+    name: str, activation: type[nn.Module], held: bool, request: pytest.FixtureRequest
+) -> None:
+    if held:
+        request.getfixturevalue("low_held")
     grad = GRADIENT_MAPS[name](small_network(activation).double())
     goal = Goal(TARGET, (goal_for(GRADIENT_MAPS[name](small_network(activation))).target_map.double(),))
     x, heavy = batch().double(), torch.full((3,), 1e4, dtype=torch.float64)
     exact = MapObjective(grad).evaluate(x, heavy, goal, ())
-    estimate = FiniteDifferenceObjective(grad, delta=1e-3 / 255).evaluate(x, heavy, goal, ())
+    estimate = FiniteDifferenceObjective(grad, 1e-3 / 255, held).evaluate(x, heavy, goal, ())
     torch.testing.assert_close(
         estimate.gradient, exact.gradient, rtol=1e-3, atol=1e-5 * float(exact.gradient.abs().max())
     )
