@@ -1,7 +1,7 @@
 """ADV² on GRAD with finite differences of several lengths, and with second derivatives, on the same photographs.
 
     python -m benchmarks.finite_step --model models/isic2018-efficientnet-lite0 --images DIR --labels CSV \
-        [--count 8] [--steps 1.5,8,16,32,100] [--free 16,32,100] [--second] [--threads 1] \
+        [--count 8] [--steps 8,16,32] [--free 8,32] [--second] [--threads 1] \
         [--table finite-step-isic2018] [--write FILE]
 
 Take photographs that no strength table attacks (a validation split): the step that the tool uses was chosen this way.
@@ -95,8 +95,8 @@ def main() -> None:
     parser.add_argument("--images", type=Path, required=True, help="folder of photographs")
     parser.add_argument("--labels", type=Path, required=True, help="CSV: image,dx or the one-hot form of ISIC")
     parser.add_argument("--count", type=int, default=8, help="photographs, in batches of 8")
-    parser.add_argument("--steps", default="1.5,8,16,32,100", help="lengths of the difference, in grey levels of 255")
-    parser.add_argument("--free", default="", help="lengths to try with the lowest value of the map not held, too")
+    parser.add_argument("--steps", default="8,16,32", help="lengths of the difference, in grey levels of 255")
+    parser.add_argument("--free", default="8,32", help="lengths to try with the lowest value of the map not held, too")
     parser.add_argument("--second", action="store_true", help="also second derivatives of smoothed activations")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--table", default="finite-step-isic2018", help="its marker in the document")

@@ -6,12 +6,12 @@ from collections.abc import Mapping
 
 from skinaudit.attacks.tasks import CANDIDATES
 from skinaudit.audit.plan import Stage, at_once, changes, joint_steps, judged_together, matched, search_shape, shapes
-from skinaudit.config import AuditConfig
+from skinaudit.config import AuditConfig, TargetMap
 from skinaudit.interpreters.registry import cost_of, family_of
 
-#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The step
-#: counts are a little above what was measured on three networks (docs/benchmarks.md); the others are estimates.
-_STEP_PASSES = {"activation": 1.1, "gradient": 3.0, "learned": 1.7, "perturbation": 16.0}
+#: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The steps of the first
+#: three were measured on three networks (docs/benchmarks.md), and rounded up; the rest is counted from the code.
+_STEP_PASSES = {"activation": 1.1, "gradient": 3.1, "learned": 1.7, "perturbation": 16.0}
 _EXPLAIN_PASSES = {"activation": 0.4, "gradient": 1.0, "learned": 0.8, "perturbation": 300.0}
 _FORWARD_PASSES = 0.4
 
@@ -25,12 +25,27 @@ def stage_passes(config: AuditConfig, stage: Stage, images: int, asked: Mapping[
         images: how many images are left to it.
         asked: interpreter -> how many of these it is asked about.
     """
-    return _clean_passes(config, images) + search_passes(config, stage, images) + judging_passes(config, stage, asked)
+    views = clean_passes(config, images) + _donor_passes(config, stage, images)
+    return views + search_passes(config, stage, images) + judging_passes(config, stage, asked)
 
 
-def _clean_passes(config: AuditConfig, images: int) -> float:
-    """How the unchanged images look, which each stage finds out for itself; costly maps are remembered."""
+def clean_passes(config: AuditConfig, images: int) -> float:
+    """How the unchanged images look, costly maps aside: each stage finds it out for itself."""
     return (_FORWARD_PASSES + sum(map(_explain_passes, at_once(config)))) * _whole(images, config.batch_size)
+
+
+def costly_passes(config: AuditConfig, name: str, images: int) -> float:
+    """Benign maps of an interpreter whose maps are costly: computed once for all stages."""
+    return _explain_passes(name) * _whole(images, shapes(config)[name])
+
+
+def _donor_passes(config: AuditConfig, stage: Stage, images: int) -> float:
+    """Maps of other images that are wanted: at most one for each image, of every map that it is seen through."""
+    if config.threat.target_map is not TargetMap.CLASS:
+        return 0.0
+    names = config.interpreters if stage.interpreter is None else {stage.interpreter, *at_once(config)}
+    size = config.batch_size
+    return sum(_explain_passes(name) * _whole(images, shapes(config).get(name, size)) for name in names)
 
 
 def search_passes(config: AuditConfig, stage: Stage, images: int) -> float:
@@ -45,7 +60,7 @@ def search_passes(config: AuditConfig, stage: Stage, images: int) -> float:
         return budget.steps(None) * rows
     family, each = family_of(stage.interpreter), _step_passes(stage.interpreter)
     steps = budget.steps(family)
-    warm = min(steps, budget.warm_steps)
+    warm = 0 if config.threat.keeps_diagnosis else min(steps, budget.warm_steps)
     warm_each = 1.0 if family == "gradient" and cost_of(stage.interpreter)[1] is None else each
     return _times(config, stage) * (warm * warm_each + (steps - warm) * each) * rows
 
@@ -81,12 +96,19 @@ def _seen(config: AuditConfig, stage: Stage, name: str, images: int, pictures: i
 def _rows(config: AuditConfig, stage: Stage, name: str | None, images: int, pictures: int) -> int:
     """Rows of whole batches of an interpreter (None: of the model alone) that hold so many pictures of each image.
 
-    Images are judged in groups, and each group ends with a batch that may not be full.
+    Images are judged in groups, and each group ends with a batch that may not be full. A sweep begins a new group
+    with each batch of images.
     """
-    together = judged_together(config, stage)
-    groups, left = divmod(images, together)
+    parts = _cut(images, config.batch_size) if stage.attack == "sweep" else [images]
+    groups = [count for part in parts for count in _cut(part, judged_together(config, stage))]
     size = config.batch_size if name is None else shapes(config).get(name, config.batch_size)
-    return sum(_whole(count * pictures, size) for count in (*[together] * groups, left))
+    return sum(_whole(count * pictures, size) for count in groups)
+
+
+def _cut(count: int, size: int) -> list[int]:
+    """So many things in pieces of that size; the last may be smaller."""
+    whole, left = divmod(count, size)
+    return [size] * whole + [left] * bool(left)
 
 
 def _whole(rows: int, size: int) -> int:

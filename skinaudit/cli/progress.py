@@ -18,7 +18,7 @@ from skinaudit.cli.console import duration, printable
 
 #: Seconds between two lines about one stage.
 LINE_EVERY = 20.0
-#: Seconds within which the units of one piece of work come in.
+#: Longest pause, in seconds, between units of one piece of work that come in.
 TOGETHER = 1.0
 
 
@@ -63,7 +63,7 @@ class _Stage:
     def advance(self, count: int) -> None:
         """So many more units are done; those of a batch come in together."""
         now = time.monotonic()
-        if now - self.came > TOGETHER:
+        if now - self.moved > TOGETHER:
             self.pace, self.came = self._pace(), now
         self.done += count
         self.moved = now
@@ -76,7 +76,9 @@ class _Stage:
         """Time left in words: by what units took so far, and no longer than the bound; empty when unknown."""
         now = time.monotonic()
         ahead = None if self.bound is None else self.bound - (now - self.begun)
-        pace = self.pace if now - self.came <= TOGETHER else self._pace()
+        # Units that have come in for longer than all before them took are no group, but come one by one.
+        coming = now - self.moved <= TOGETHER and now - self.came <= self.came - self.begun
+        pace = self.pace if coming else self._pace()
         if pace is not None:
             whole = pace * (self.total - self.done)
             rate = max(whole - (now - self.moved), whole / 10)  # later than expected: soon, but nobody knows when

@@ -6,20 +6,32 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 import pytest
+from torch import Tensor
 
 from skinaudit.attacks.judge import Judge, Question, Shown, Verdict
 from skinaudit.audit.execute import run_stage
-from skinaudit.audit.forecast import judging_passes, search_passes, stage_passes
+from skinaudit.audit.forecast import costly_passes, judging_passes, search_passes, stage_passes
 from skinaudit.audit.plan import Stage, stages
 from skinaudit.audit.session import prepare
+from skinaudit.audit.sweep import run_sweep
 from skinaudit.audit.workbench import Subject, Workbench
-from skinaudit.config import PRESETS, AuditConfig, Preset
+from skinaudit.config import PRESETS, AuditConfig, Preset, TargetMap, TargetRule
+from skinaudit.interpreters.grad import Grad
 from tests.audit.tiny_audit import DIRECT, Listener, photograph, request
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Workbench:
     return prepare(request(tmp_path_factory.mktemp("audit")), DIRECT, Listener()).bench
+
+
+def subjects(bench: Workbench, count: int) -> list[Subject]:
+    pictures = [bench.entry.picture(photograph(seed, (40, 48))) for seed in range(count)]
+    seen = [bench.entry.seen(picture) for picture in pictures]
+    return [
+        Subject(str(place), picture, place, clean)
+        for place, (picture, clean) in enumerate(zip(pictures, bench.judge.clean(seen), strict=True))
+    ]
 
 
 def test_a_search_takes_whole_batches() -> None:
@@ -33,32 +45,68 @@ def test_a_search_takes_whole_batches() -> None:
     assert eight < nine
 
 
-def test_grad_costs_three_passes_a_step_after_the_warm_start() -> None:
-    budget = PRESETS[Preset.QUICK]
-    config = AuditConfig(budget=budget)
-    steps = budget.warm_steps + 3 * (budget.grad_steps - budget.warm_steps)
-    assert search_passes(config, Stage("adv2", "grad"), 8) == 8 * steps
+@pytest.mark.parametrize("keeps", [False, True])
+def test_the_search_against_grad_fits_the_forecast(
+    keeps: bool, bench: Workbench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Three passes a step, one in the warm start, which there is none of where the diagnosis is to stay."""
+    wanted = {"target": TargetRule.SAME, "target_map": TargetMap.PATCH} if keeps else {}
+    threat = bench.config.threat.model_copy(update=wanted)
+    budget = bench.config.budget.model_copy(update={"grad_steps": 10, "warm_steps": 4, "early_stop": False})
+    config = bench.config.model_copy(update={"threat": threat, "budget": budget, "batch_size": 4})
+    bench = replace(bench, config=config)
+    stage, rows, evaluate = Stage("adv2", "grad"), [], Grad.input_gradient
+
+    def counted(self: Grad, x: Tensor, classes: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        rows.append(len(x))
+        return evaluate(self, x, classes)
+
+    chosen = subjects(bench, 3)
+    monkeypatch.setattr(Grad, "input_gradient", counted)
+    monkeypatch.setattr("skinaudit.audit.execute.judged", lambda *_: iter(()))
+    assert list(run_stage(bench, stage, chosen)) == []
+    assert sum(rows) == 4 * (10 * 3 if keeps else 4 + 6 * 3)
+    assert sum(rows) <= search_passes(config, stage, 3) <= 1.05 * sum(rows)
 
 
-@pytest.mark.parametrize("batch", [4, 8])
+def test_costly_maps_are_billed_by_hand() -> None:
+    budget = PRESETS[Preset.QUICK].model_copy(update={"mask_images": 2, "mask_steps": 40, "warm_steps": 10})
+    config = AuditConfig(interpreters=("cam", "mask-fast"), budget=budget, batch_size=8, sweep=(2, 4))
+    asked = {"cam": 3, "mask-fast": 3}
+    assert costly_passes(config, "mask-fast", 3) == 4 * 100
+    for name, times in (("adv2", 1), ("sweep", 2)):
+        stage = Stage(name, "mask-fast")
+        assert search_passes(config, stage, 3) == times * 4 * 40 * 16
+        # Three candidates of three images: 16 diagnoses, 10 maps; a second map of the best of each: 4. CAM sees it too.
+        own = times * (0.4 * 16 + 100 * 10 + 100 * 4)
+        others = (0.4 * 8 + 0.4 * 8) if name == "adv2" else 0.0
+        assert judging_passes(config, stage, asked) == pytest.approx(own + others)
+
+
+def test_a_map_of_another_image_is_billed() -> None:
+    config = AuditConfig(interpreters=("cam", "mask-fast"), budget=PRESETS[Preset.QUICK], batch_size=8)
+    other = config.model_copy(update={"threat": config.threat.model_copy(update={"target_map": TargetMap.CLASS})})
+    rows = -(-3 // min(8, config.budget.mask_images or 8)) * min(8, config.budget.mask_images or 8)
+    asked = {"cam": 3, "mask-fast": 3}
+    for stage, more in ((Stage("adv2", "cam"), 0.4 * 8), (Stage("pgd", None), 0.4 * 8 + 100 * rows)):
+        dearer = stage_passes(other, stage, 3, asked) - stage_passes(config, stage, 3, asked)
+        assert dearer == pytest.approx(more)
+
+
+@pytest.mark.parametrize("batch", [4, 5, 8])
 @pytest.mark.parametrize("full", [False, True])
 @pytest.mark.parametrize(
     "stage",
-    [Stage("noise", None), Stage("pgd", None), Stage("adv2", "cam"), Stage("joint", None)],
+    [Stage("noise", None), Stage("pgd", None), Stage("adv2", "cam"), Stage("joint", None), Stage("sweep", "cam")],
     ids=lambda stage: stage.name,
 )
 def test_what_is_judged_fits_the_forecast(
     stage: Stage, full: bool, batch: int, bench: Workbench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     threat = bench.config.threat.model_copy(update={"full_resolution": full})
-    config = bench.config.model_copy(update={"threat": threat, "batch_size": batch, "joint": True})
+    config = bench.config.model_copy(update={"threat": threat, "batch_size": batch, "joint": True, "sweep": (2, 4)})
     bench = replace(bench, config=config, judge=bench.judge.in_batches_of(batch))
-    pictures = [bench.entry.picture(photograph(seed, (40, 48))) for seed in range(5)]
-    seen = [bench.entry.seen(picture) for picture in pictures]
-    many = [
-        Subject(str(place), picture, place, clean)
-        for place, (picture, clean) in enumerate(zip(pictures, bench.judge.clean(seen), strict=True))
-    ]
+    many = subjects(bench, 5)
     passes, shown, verdicts = 0.0, Judge.shown, Judge.verdicts
 
     def rows(questions: Sequence[Question]) -> int:
@@ -82,5 +130,6 @@ def test_what_is_judged_fits_the_forecast(
 
     monkeypatch.setattr(Judge, "shown", counted_shown)
     monkeypatch.setattr(Judge, "verdicts", counted_verdicts)
-    assert len(list(run_stage(bench, stage, many))) == len(many)
+    work = run_sweep if stage.attack == "sweep" else run_stage
+    assert len(list(work(bench, stage, many))) == len(many)
     assert judging_passes(config, stage, {"cam": len(many), "grad": len(many)}) == pytest.approx(passes)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,7 +10,7 @@ import pytest
 
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
-from skinaudit.audit.forecast import stage_passes
+from skinaudit.audit.forecast import clean_passes, costly_passes, stage_passes
 from skinaudit.audit.outlook import Outlook, outlook
 from skinaudit.audit.plan import stages
 from skinaudit.audit.reader import RunReader
@@ -29,6 +30,7 @@ def test_the_outlook_shrinks_as_units_are_done(tmp_path: Path) -> None:
     assert (fresh.units_left, fresh.units) == (4 * images, 4 * images)
     asked_about = dict.fromkeys(config.interpreters, images)
     whole = sum(stage_passes(config, stage, images, asked_about) for stage in stages(config))
+    whole += clean_passes(config, images)
     assert fresh.total_seconds == pytest.approx(whole * prepared.seconds_per_pass)
 
     with pytest.raises(KeyboardInterrupt):
@@ -72,6 +74,37 @@ def test_a_map_that_is_asked_about_few_images_leaves_nothing_to_do(tmp_path: Pat
         others = {image.reason for image in reader.images() if image.status == "not selected"}
     assert len(attacked) == images
     assert ("every map is asked about at most 2 images (--mask-images)" in others) == (images == 2)
+
+
+def test_costly_maps_are_billed_where_they_are_computed(tmp_path: Path) -> None:
+    asked = request(tmp_path)
+    budget = asked.config.budget.model_copy(update={"mask_images": 2, "mask_steps": 6})
+    config = asked.config.model_copy(update={"interpreters": ("cam", "mask-fast"), "budget": budget, "sweep": ()})
+    prepared = prepare(replace(asked, config=config), DIRECT, Listener())
+    run, images = tmp_path / "run", len(prepared.chosen)
+    maps = costly_passes(config, "mask-fast", 2)
+
+    def billed(folder: Path) -> dict[str, float]:
+        seconds = outlook(prepared, folder).seconds
+        return {name: one / prepared.seconds_per_pass for name, one in seconds.items()}
+
+    def own(names: Sequence[str]) -> dict[str, float]:
+        every = {"cam": images, "mask-fast": 2}
+        found = {}
+        for stage in (one for one in stages(config) if one.name in names):
+            few = stage.interpreter == "mask-fast"
+            found[stage.name] = stage_passes(
+                config, stage, 2 if few else images, {"cam": 2, "mask-fast": 2} if few else every
+            )
+        return found
+
+    names = [stage.name for stage in stages(config)]
+    assert billed(run) == pytest.approx({"clean": clean_passes(config, images) + maps, **own(names)})
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, run, DIRECT, Listener(interrupt_after=("adv2-cam", images)))
+    # Another process does not remember them.
+    (last,) = (name for name in names if name == "adv2-mask-fast")
+    assert billed(run) == pytest.approx({last: own([last])[last] + maps})
 
 
 def test_what_is_left_is_billed_to_the_maps_that_it_is_asked_about_by(tmp_path: Path) -> None:

@@ -77,6 +77,31 @@ def test_units_of_a_batch_come_in_together_and_tell_the_time_left_when_all_are_t
     ]
 
 
+def test_units_of_a_batch_that_come_in_slowly_are_one_batch(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    listener = PlainProgress()
+    listener.begin("cam", "ADV² on CAM", 32, 8)
+    for _ in range(2):
+        clock.now += 100
+        for _ in range(8):
+            listener.advance("cam", 1)
+            clock.now += 0.5
+    lines = [line.removeprefix("ADV² on CAM: ") for line in capsys.readouterr().err.splitlines()]
+    assert lines[:9] == [f"{8 + n} of 32" for n in range(9)]
+    assert lines[9] == "17 of 32, about 4 min left"  # 15 units, as slow as eight in 104 seconds
+    assert lines[16] == "24 of 32, about 2 min left"
+
+
+def test_a_late_first_unit_of_a_stage_that_was_begun_before_is_slower_than_forecast(
+    clock: Clock, capsys: pytest.CaptureFixture[str]
+) -> None:
+    listener = PlainProgress()
+    listener.expect({"cam": 50.0})
+    listener.begin("cam", "ADV² on CAM", 32, 8)
+    clock.now += 60
+    listener.advance("cam", 1)
+    assert capsys.readouterr().err.splitlines() == ["ADV² on CAM: 8 of 32, at most 50 s left", "ADV² on CAM: 9 of 32"]
+
+
 def test_units_that_come_in_one_by_one_tell_the_time_left(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     listener = PlainProgress()
     listener.begin("survey", "Reading images", 1000, 0)
@@ -84,7 +109,8 @@ def test_units_that_come_in_one_by_one_tell_the_time_left(clock: Clock, capsys: 
         clock.now += 0.1
         listener.advance("survey", 1)
     lines = capsys.readouterr().err.splitlines()
-    assert lines[5] == "Reading images: 5 of 1000"
+    assert lines[2] == "Reading images: 2 of 1000"
+    assert lines[5] == "Reading images: 5 of 1000, about 2 min left"
     assert lines[-1] == "Reading images: 250 of 1000, about 2 min left"
 
 

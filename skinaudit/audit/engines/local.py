@@ -125,21 +125,25 @@ def _run_stage(run: _Run, stage: Stage, prepared: Prepared) -> None:
     finished = run.store.finished_units() - run.damaged
     concerned = prepared.concerned(stage)
     todo = [image_id for image_id in concerned if stage.unit_id(image_id) not in finished]
-    run.progress.begin(stage.name, stage.title, len(concerned), len(concerned) - len(todo))
+    lost = {image.image_id: str(image.reason) for image in run.store.images() if image.status != "attacked"}
+    gone = [image_id for image_id in todo if image_id in lost]
+    done = len(concerned) - len(todo) + len(gone)
 
     def failed(image_id: str, reason: str) -> None:
         run.refuse_damaged(stage.unit_id(image_id), reason)
         source_class = prepared.looks[image_id].predicted
         unit_id, records = failed_unit(stage, prepared, image_id, source_class, reason)
         run.store.add_records(unit_id, records)
+
+    def vanished(image_id: str, reason: str) -> None:
+        failed(image_id, reason)
         run.progress.advance(stage.name, 1)
 
-    lost = {image.image_id: str(image.reason) for image in run.store.images() if image.status != "attacked"}
-    for image_id in todo:
-        if image_id in lost:
-            failed(image_id, lost[image_id])
+    for image_id in gone:
+        failed(image_id, lost[image_id])
+    run.progress.begin(stage.name, stage.title, len(concerned), done)
     names = None if stage.interpreter is None else (stage.interpreter, *at_once(prepared.header.config))
-    subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], failed, names)
+    subjects = _subjects(run, prepared, [image_id for image_id in todo if image_id not in lost], vanished, names)
     work = run_sweep if stage.attack == "sweep" else run_stage
     for result in work(prepared.bench, stage, run.wanted.given(prepared, subjects)):
         _store_result(run, result)
@@ -209,12 +213,14 @@ def _write_images(run: _Run, prepared: Prepared) -> None:
     store, progress = run.store, run.progress
     known = {record.image_id for record in store.images()} - run.damaged
     chosen = set(prepared.chosen)
-    progress.begin("clean", "Benign maps", len(prepared.specimens), len(known))
-    for specimen in prepared.specimens:
-        if specimen.image_id not in known and specimen.image_id not in chosen:
-            store.add_image(_image_record(prepared, specimen))
-            progress.advance("clean", 1)
+    alone = [one for one in prepared.specimens if one.image_id not in known and one.image_id not in chosen]
+    if alone:
+        progress.begin("left alone", "Images left alone", len(alone), 0)
+    for specimen in alone:
+        store.add_image(_image_record(prepared, specimen))
+        progress.advance("left alone", 1)
     todo = [image_id for image_id in prepared.chosen if image_id not in known]
+    progress.begin("clean", "Benign maps", len(chosen), len(chosen) - len(todo))
 
     def failed(image_id: str, reason: str) -> None:
         run.refuse_damaged(image_id, reason)
