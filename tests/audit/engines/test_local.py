@@ -168,6 +168,25 @@ def test_an_image_that_disappears_becomes_rows_with_a_reason(
     assert (image.status, image.reason) == (("unreadable", GONE) if stage == "clean" else ("attacked", None))
 
 
+def test_what_takes_no_time_is_done_before_a_stage_begins(prepared: Prepared, tmp_path: Path) -> None:
+    gone = prepared.specimen(prepared.chosen[0])
+    away = gone.path.with_suffix(".away")
+    away.write_bytes(gone.path.read_bytes())
+    listener = Deleting(path=gone.path, at="clean")
+    try:
+        run_audit(prepared, tmp_path / "run", DIRECT, listener)
+    finally:
+        away.rename(gone.path)
+    images = len(prepared.chosen)
+    alone = len(prepared.specimens) - images
+    assert alone > 0
+    assert listener.stages["left alone"] == (alone, 0)
+    assert listener.stages["clean"] == (images, 0)
+    assert (listener.advanced["left alone"], listener.advanced["clean"]) == (alone, images)
+    assert listener.stages["pgd"] == (images, 1)  # the one that is gone
+    assert listener.advanced["pgd"] == images - 1
+
+
 def test_the_report_names_what_disappeared(prepared: Prepared, tmp_path: Path) -> None:
     gone = prepared.specimen(prepared.chosen[0])
     away = gone.path.with_suffix(".away")
