@@ -116,8 +116,8 @@ class FiniteDifferenceObjective:
     GRAD has the one point x, whose gradient is also that of the class loss: three passes in all.
 
     With ``hold_low`` the lowest value of a map is taken for a constant in u. Through min-max it moves every pixel, so
-    its derivative is a sum over the whole map, which would leave û little else; but it holds for no distance, since
-    another pixel is the lowest as soon as that one rises.
+    its derivative is a sum over the whole map, which can leave û little else; but it holds for next to no distance,
+    since another pixel is the lowest once that one rises.
 
     A search that does with fewer points than an honest map keeps, as state, by how much that shifts the mean of the
     original image, and takes it off (a control variate): otherwise it would match the noise of a few points.

@@ -91,9 +91,7 @@ def test_units_of_a_batch_that_come_in_slowly_are_one_batch(clock: Clock, capsys
     assert lines[16] == "24 of 32, about 2 min left"
 
 
-def test_a_late_first_unit_of_a_stage_that_was_begun_before_is_slower_than_forecast(
-    clock: Clock, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_after_the_bound_a_first_unit_alone_tells_no_time(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
     listener = PlainProgress()
     listener.expect({"cam": 50.0})
     listener.begin("cam", "ADV² on CAM", 32, 8)
