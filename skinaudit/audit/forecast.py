@@ -10,7 +10,8 @@ from skinaudit.config import AuditConfig, TargetMap
 from skinaudit.interpreters.registry import cost_of, family_of
 
 #: Passes (forward + input gradient = 1) of one step of ADV², and of one honest explanation. The steps of the first
-#: three families are no less than was measured on three networks (docs/benchmarks.md); the rest are estimates.
+#: three families are no less than was measured on three networks (docs/benchmarks.md); the rest are estimates. An
+#: interpreter's own figures are counts of its passes: a step was measured at up to 4 % more.
 _STEP_PASSES = {"activation": 1.1, "gradient": 3.1, "learned": 1.7, "perturbation": 16.0}
 _EXPLAIN_PASSES = {"activation": 0.4, "gradient": 1.0, "learned": 0.8, "perturbation": 300.0}
 _FORWARD_PASSES = 0.4

@@ -235,7 +235,7 @@ _OWN = (
         "Gradient saliency averaged over noisy copies of the image, which hides what is mere noise of the gradient.",
         _smooth_grad,
         explain_passes=25.0,
-        step_passes=17.0,
+        step_passes=16.0,
     ),
     InterpreterKind(
         "integrated-gradients",
@@ -244,6 +244,6 @@ _OWN = (
         "Each pixel times the mean gradient on the way from a black image to this one.",
         _integrated_gradients,
         explain_passes=32.0,
-        step_passes=17.0,
+        step_passes=16.0,
     ),
 )
