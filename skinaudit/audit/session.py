@@ -57,6 +57,7 @@ class Prepared:
     header: RunHeader
     specimens: tuple[Specimen, ...]
     looks: Mapping[str, CleanLook]
+    #: Ids of the images to attack, those that most maps are asked about first: so they stand in the same batches.
     chosen: tuple[str, ...]
     seconds_per_pass: float
     #: Interpreter -> the images that it is asked about, where not all.
@@ -71,10 +72,8 @@ class Prepared:
         return next(one for one in self.specimens if one.image_id == image_id)
 
     def concerned(self, stage: Stage) -> list[str]:
-        """The images of a stage, those that most maps are asked about first: so they stand in the same batches."""
-        if stage.interpreter is None:
-            return sorted(self.chosen, key=lambda image_id: -len(self.asked_about(image_id)))
-        return [image_id for image_id in self.chosen if stage.interpreter in self.asked_about(image_id)]
+        """The images of a stage, in their order."""
+        return [one for one in self.chosen if stage.interpreter is None or stage.interpreter in self.asked_about(one)]
 
 
 def prepare(
@@ -122,7 +121,8 @@ def prepare(
     header = _header(request, classifier, specimens, subgroups, thresholds, origins, fitting, checks)
     fewer = asked_about_fewer(config, [one for one in usable if one.image_id in chosen], reference)
     seconds = seconds_per_pass(bench, [one for one in usable if one.image_id in chosen])
-    return Prepared(bench, header, tuple(specimens), looks, tuple(sorted(chosen)), seconds, fewer)
+    order = sorted(chosen, key=lambda image_id: (-sum(image_id in few for few in fewer.values()), image_id))
+    return Prepared(bench, header, tuple(specimens), looks, tuple(order), seconds, fewer)
 
 
 def interpreters_for(classifier: Classifier, names: Sequence[str], device: torch.device) -> dict[str, Interpreter]:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from skinaudit.images.decoder import Decoder
     from skinaudit.interpreters.rts_fit import Epoch, Fitted
 
+_NO_LABELS = "No labels: images are taken as they come, not the classes in turn."
+
 HELP = """Fit real-time saliency (RTS) to a model, so that its maps can be drawn and attacked like any other.
 
 RTS maps come from a small network on the model's own features. It learns, from images without any mark-up, to draw the
@@ -84,7 +86,7 @@ def fit_rts(
         from skinaudit.interpreters.rts_schedule import FitSettings
 
         classifier, _ = options.load_model(model, device, threads, console)
-        truth = options.read_truth(images, labels, classifier.classes, console)
+        truth = options.read_truth(images, labels, classifier.classes, console, _NO_LABELS)
         target = out or place_of(classifier)
         state = checkpoint or target.with_suffix(".unfinished")
         settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, half=half)

@@ -65,6 +65,9 @@ ThreadsOption = Annotated[
 SeedOption = Annotated[
     int, typer.Option("--seed", metavar="N", min=0, max=2**31 - 1, help="Where every random draw starts.")
 ]
+#: What is said of images without labels.
+NO_LABELS = "No labels: the predicted class is the reference, and no accuracy is stated."
+
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON document on stdout; the rest goes to stderr.")]
 IdKeyOption = Annotated[
     Path | None,
@@ -170,21 +173,26 @@ def model_notes(card: ModelFacts | ModelCard) -> list[str]:
     return [*(f"Assumed: {line}" for line in card.assumed), *code]
 
 
-def labels_for(images: Path, labels: Path | None, console: Console) -> Path | None:
-    """The label file that was named, else the one that lies in the folder; says where labels come from."""
+def labels_for(images: Path, labels: Path | None, console: Console, without: str = NO_LABELS) -> Path | None:
+    """The label file that was named, else the one that lies in the folder; says where labels come from.
+
+    ``without`` is what there is to say when there are none.
+    """
     from skinaudit.images.folder import find_labels
 
     if labels is not None:
         return labels
     found = find_labels(images)
     if found is None:
-        console.note("No labels: the predicted class is the reference, and no accuracy is stated.")
+        console.note(without)
     else:
         console.note(f"Labels: {found}")
     return found
 
 
-def read_truth(images: Path, labels: Path | None, classes: Sequence[str], console: Console) -> dict[str, str]:
+def read_truth(
+    images: Path, labels: Path | None, classes: Sequence[str], console: Console, without: str = NO_LABELS
+) -> dict[str, str]:
     """Label of each file stem, from the label file that was named or lies in the folder; empty where there is none.
 
     Raises:
@@ -192,7 +200,7 @@ def read_truth(images: Path, labels: Path | None, classes: Sequence[str], consol
     """
     from skinaudit.images.folder import read_labels
 
-    named = labels_for(images, labels, console)
+    named = labels_for(images, labels, console, without)
     return read_labels(named, classes) if named else {}
 
 

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from torch import Tensor
 
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.failures import RunDiffers
@@ -16,6 +17,7 @@ from skinaudit.audit.plan import stages
 from skinaudit.audit.reader import RunReader
 from skinaudit.audit.session import prepare
 from skinaudit.config import ThreatModel
+from skinaudit.interpreters.mask import Mask
 from tests.audit.tiny_audit import DIRECT, Listener, request
 
 
@@ -105,6 +107,27 @@ def test_costly_maps_are_billed_where_they_are_computed(tmp_path: Path) -> None:
     # Another process does not remember them.
     (last,) = (name for name in names if name == "adv2-mask-fast")
     assert billed(run) == pytest.approx({last: own([last])[last] + maps})
+
+
+def test_no_more_rows_of_costly_maps_are_made_than_billed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = request(tmp_path, count=21)
+    budget = asked.config.budget.model_copy(update={"images": 20, "mask_images": 6, "mask_steps": 6})
+    config = asked.config.model_copy(update={"interpreters": ("cam", "mask-fast"), "budget": budget, "sweep": ()})
+    config = config.model_copy(update={"batch_size": 4})
+    prepared = prepare(replace(asked, config=config), DIRECT, Listener())
+    assert len(prepared.chosen) > 12
+    rows = []
+    explain = Mask.explain
+
+    def counted(self: Mask, x: Tensor, classes: Tensor) -> Tensor:
+        rows.append(len(x))
+        return explain(self, x, classes)
+
+    monkeypatch.setattr(Mask, "explain", counted)
+    with pytest.raises(KeyboardInterrupt):
+        run_audit(prepared, tmp_path / "run", DIRECT, Listener(interrupt_after=("clean", len(prepared.chosen))))
+    each = costly_passes(config, "mask-fast", 4) / 4
+    assert sum(rows) * each == costly_passes(config, "mask-fast", 6)
 
 
 def test_what_is_left_is_billed_to_the_maps_that_it_is_asked_about_by(tmp_path: Path) -> None:

@@ -48,9 +48,11 @@ def test_mask_is_asked_about_two_images_alone(prepared: Prepared, finished: Path
 
 def test_images_that_mask_is_asked_about_come_first_where_all_are_judged(prepared: Prepared) -> None:
     order = prepared.concerned(Stage("noise", None))
-    asked = [image_id for image_id in prepared.chosen if "mask-fast" in prepared.asked_about(image_id)]
+    every = sorted(prepared.chosen)
+    asked = [image_id for image_id in every if "mask-fast" in prepared.asked_about(image_id)]
     assert len(asked) == 2
-    assert order == asked + [image_id for image_id in prepared.chosen if image_id not in asked]
+    assert order == asked + [image_id for image_id in every if image_id not in asked]
+    assert prepared.chosen == tuple(order)
 
 
 def test_the_attack_on_all_maps_counts_only_where_every_map_is_kept(prepared: Prepared, finished: Path) -> None:
