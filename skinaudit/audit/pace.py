@@ -13,7 +13,6 @@ from skinaudit.audit.plan import search_shape
 from skinaudit.audit.survey import Specimen
 from skinaudit.audit.workbench import Workbench
 
-
 #: Time of a run over that of its passes: rounding, decoding, encoding and storing go beside them. PGD in the strength
 #: tables of the two shipped models took 1.13 and 1.18 of what its passes come to (docs/benchmarks.md).
 WORK_BESIDE = 1.2

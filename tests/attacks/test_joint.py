@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 import torch.nn.functional as functional
 
@@ -48,8 +50,9 @@ def test_one_attack_brings_both_maps_nearer_than_an_attack_on_the_other_map_alon
     goal = (source + 1) % 3
     settings = LoopSettings.for_attack("activation", steps=40, warm_steps=5, early_stop=False)
 
-    def drift(places: list[int]) -> list[float]:
+    def drift(places: list[int], scales: list[float] | None = None) -> list[float]:
         objective = joint_objective(network, [interpreters[place] for place in places])
+        objective = replace(objective, scales=scales or objective.scales)
         tasks = [
             Task(str(i), pixels[i], int(goal[i]), tuple(MapGoal(wanted[place][i], 0.05, 0.5) for place in places))
             for i in range(len(pixels))
@@ -63,3 +66,5 @@ def test_one_attack_brings_both_maps_nearer_than_an_attack_on_the_other_map_alon
     both, cam_alone, grad_alone = drift([0, 1]), drift([0]), drift([1])
     assert both[0] < grad_alone[0]
     assert both[1] < cam_alone[1]
+    # The choice among candidates looks at both maps whatever the scales; these are what moves GRAD's.
+    assert both[1] < drift([0, 1], [1.0, 0.0])[1]

@@ -1,4 +1,4 @@
-"""Oracles: closed forms, NumPy's differences, softmax written out."""
+"""Oracles: closed forms, NumPy's differences, torchmetrics, softmax written out."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from torchmetrics.functional.image import total_variation as reference_variation
 
 from skinaudit.interpreters import rts_losses as losses
 
@@ -25,6 +26,11 @@ def test_total_variation_is_the_sum_of_differences_along_both_axes(power: float)
     for one, value in zip(masks().numpy(), found, strict=True):
         expected = (np.abs(np.diff(one, axis=0)) ** power).sum() + (np.abs(np.diff(one, axis=1)) ** power).sum()
         assert value.item() == pytest.approx(expected)
+
+
+def test_total_variation_is_that_of_torchmetrics() -> None:
+    expected = reference_variation(masks()[:, None], reduction="none")
+    torch.testing.assert_close(losses.total_variation(masks(), 1.0), expected)
 
 
 def test_total_variation_of_a_rectangle_is_its_perimeter_whichever_way_it_lies() -> None:

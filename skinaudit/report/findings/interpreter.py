@@ -168,10 +168,11 @@ def _distances_caption(threat: ThreatModel, title: str, arms: Sequence[Arm], thr
     within = [
         f"{sum(point <= threshold for point in row)} of {images(len(row))} under {attack}" for attack, row in points
     ]
+    counts = "kept" if threat.keeps_map else "reached"
     return (
-        f"{title} maps within the drift limit of {threshold:.3f} that harmless changes set (95th percentile)"
-        f"{'' if threat.keeps_map else ', measured from the wanted map'}: "
-        f"{' and '.join(within)}."
+        f"{title} maps whose L1 {'drift' if threat.keeps_map else 'distance from the wanted map'} is within the limit "
+        f"of {threshold:.3f} that harmless changes set (95th percentile): {' and '.join(within)}. A map counts as "
+        f"{counts} only where its most important fifth overlaps enough as well."
     )
 
 
