@@ -71,6 +71,8 @@ def make_bundle(
     with torch.random.fork_rng(devices=[]):
         built = build_network(str(definition["_target_"]), arguments)
         _draw_weights(built, seed)
+        if network is None:
+            _balance(built)
     steps: list[Value] = list(transforms) if transforms is not None else usual_transforms(size)
     inference: dict[str, Value] = {
         "imports": ["$import glob"],
@@ -112,7 +114,7 @@ def change_config(bundle: Path, file: str, changes: Mapping[str, Value]) -> Path
 
 
 def _draw_weights(network: torch.nn.Module, seed: int) -> None:
-    """Draw weights large enough that different images get different classes, whatever the library starts with."""
+    """Draw weights whose scale does not depend on what the library starts with."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, parameter in network.named_parameters():
@@ -123,3 +125,16 @@ def _draw_weights(network: torch.nn.Module, seed: int) -> None:
                 parameter.fill_(1.0)
             else:
                 parameter.copy_(torch.randn(parameter.shape, generator=generator) * 0.1)
+
+
+def _balance(network: torch.nn.Module) -> None:
+    """Move and stretch the last layer so that smooth pictures get different classes, and an attack can change them."""
+    last = [module for module in network.modules() if isinstance(module, torch.nn.Linear)][-1]
+    coarse = torch.rand(64, 3, 5, 6, generator=torch.Generator().manual_seed(0))
+    pictures = torch.nn.functional.interpolate(coarse, size=(32, 32), mode="bicubic").clamp(0, 1)
+    mean, deviation = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, DEVIATION))
+    with torch.no_grad():
+        logits = network.eval()((pictures - mean) / deviation)
+        stretch = 2 / logits.std(0)
+        last.weight *= stretch[:, None]
+        last.bias.copy_((last.bias - logits.mean(0)) * stretch)

@@ -13,13 +13,9 @@ from skinaudit.audit.plan import search_shape
 from skinaudit.audit.survey import Specimen
 from skinaudit.audit.workbench import Workbench
 
-#: Time of a run over that of its passes: rounding, decoding, encoding and storing go beside them. PGD in the strength
-#: tables of the two shipped models took 1.13 and 1.18 of what its passes come to (docs/benchmarks.md).
-WORK_BESIDE = 1.2
-
 
 def seconds_per_pass(bench: Workbench, attacked: Sequence[Specimen]) -> float:
-    """Time of one image's forward pass and input gradient, measured on a full batch of this run, and what goes beside.
+    """Time of one image's forward pass and input gradient, measured on a full batch of this run.
 
     Where photographs are changed in their own size, with what a step takes on one of mean size.
     """
@@ -34,7 +30,7 @@ def seconds_per_pass(bench: Workbench, attacked: Sequence[Specimen]) -> float:
         times.append(time.perf_counter() - begun)
     # The first one warms up. The second slowest of the others keeps the forecast an upper bound on a busy machine; the
     # slowest may have met a hiccup.
-    alone = WORK_BESIDE * sorted(times[1:])[-2] / size
+    alone = sorted(times[1:])[-2] / size
     if not bench.config.threat.full_resolution:
         return alone
     side = round(math.sqrt(sum((one.width or 1) * (one.height or 1) for one in attacked) / max(1, len(attacked))))

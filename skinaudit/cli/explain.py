@@ -95,7 +95,7 @@ def _show(console: Console, found: list[Explanation], classes: tuple[str, ...], 
     console.table(("File", "Diagnosis", "Confidence", "Map of class", "Its probability"), rows)
     written = sum(len(one.pictures or ()) for one in found)
     console.say()
-    console.say(f"{written} map{'s' * (written != 1)}, each as PNG and NPY, in")
+    console.say("1 map, as PNG and NPY, in" if written == 1 else f"{written} maps, each as PNG and NPY, in")
     console.say(str(out.resolve()))
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from skinaudit.images.decoder import Decoder
     from skinaudit.interpreters.rts_fit import Epoch, Fitted
 
-_NO_LABELS = "No labels: images are taken as they come, not the classes in turn."
+_NO_LABELS = "No labels: the classes cannot take turns."
 
 HELP = """Fit real-time saliency (RTS) to a model, so that its maps can be drawn and attacked like any other.
 

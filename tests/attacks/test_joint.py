@@ -66,5 +66,5 @@ def test_one_attack_brings_both_maps_nearer_than_an_attack_on_the_other_map_alon
     both, cam_alone, grad_alone = drift([0, 1]), drift([0]), drift([1])
     assert both[0] < grad_alone[0]
     assert both[1] < cam_alone[1]
-    # The choice among candidates looks at both maps whatever the scales; these are what moves GRAD's.
+    # The best candidate is chosen by both maps whatever the scales; without a scale nothing pulls on GRAD's map.
     assert both[1] < drift([0, 1], [1.0, 0.0])[1]

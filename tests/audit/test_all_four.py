@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from skinaudit.audit.engines.local import run_audit
 from skinaudit.audit.fit_rts import FitRequest, fit_rts, store
@@ -14,7 +15,7 @@ from skinaudit.audit.session import prepare
 from skinaudit.classifier.classifier import load_classifier
 from skinaudit.config import Norm, ThreatModel
 from skinaudit.interpreters.rts_schedule import FitSettings
-from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, request
+from tests.audit.tiny_audit import BUDGET, DIRECT, Listener, photograph, request
 
 MAPS = ("cam", "grad", "rts", "mask-fast")
 SMALL = BUDGET.model_copy(
@@ -30,6 +31,8 @@ THREATS = {
 def test_every_map_is_attacked_and_judged_and_no_change_is_larger_than_allowed(kind: str, tmp_path: Path) -> None:
     threat = THREATS[kind]
     asked = request(tmp_path, count=9, labels=False, budget=SMALL)
+    for number, path in enumerate(sorted(asked.images.glob("photo_*.png"))):
+        Image.fromarray(photograph(number, (48, 64))).save(path)
     classifier = load_classifier(tmp_path / "bundle")
     settings = FitSettings(epochs=1, batch_size=4, held_out=0.2)
     fit = FitRequest(asked.images, {}, None, settings, tmp_path / "state", b"k")

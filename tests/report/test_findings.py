@@ -293,3 +293,13 @@ def test_verdict_and_worst_case_prefer_an_interpreter_whose_map_depends_on_the_d
     assert [row.depends_on_diagnosis for row in report.interpreters] == [True, False]
     assert "CAM map" in report.verdict_detail
     assert {case.interpreter for case in report.worst} == {"cam"}
+
+
+def test_the_caption_of_the_distances_says_that_a_kept_map_needs_more_than_a_small_distance() -> None:
+    (result,) = run([*rows("adv2", 4), *rows("pgd", 4, kept=False)]).interpreters
+    caption = result.distances_caption.replace("\u00a0", " ")
+    assert caption.startswith("CAM: L1 drift within the limit of 0.")
+    assert "in 4 of 4 images under ADV² and 4 of 4 images under PGD" in caption
+    assert caption.endswith(
+        "A map counts as kept only where its most important fifth also overlaps that of the benign map enough."
+    )

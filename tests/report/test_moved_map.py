@@ -34,6 +34,8 @@ def test_noise_stands_where_pgd_would() -> None:
         result
     )
     assert "random noise of the attack's size in 0 of 12" in result.rates_caption.replace("\u00a0", " ")
+    assert "L1 distance from the wanted map within the limit" in result.distances_caption
+    assert "A map counts as reached only where" in result.distances_caption
 
 
 def test_a_diagnosis_that_changed_is_a_failure_and_no_worst_case() -> None:

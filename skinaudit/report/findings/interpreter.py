@@ -168,11 +168,17 @@ def _distances_caption(threat: ThreatModel, title: str, arms: Sequence[Arm], thr
     within = [
         f"{sum(point <= threshold for point in row)} of {images(len(row))} under {attack}" for attack, row in points
     ]
-    counts = "kept" if threat.keeps_map else "reached"
+    if threat.keeps_map:
+        what = "drift"
+        needed = "kept only where its most important fifth also overlaps that of the benign map enough"
+    else:
+        what, needed = (
+            "distance from the wanted map",
+            "reached only where its most important fifth also overlaps enough",
+        )
     return (
-        f"{title} maps whose L1 {'drift' if threat.keeps_map else 'distance from the wanted map'} is within the limit "
-        f"of {threshold:.3f} that harmless changes set (95th percentile): {' and '.join(within)}. A map counts as "
-        f"{counts} only where its most important fifth overlaps enough as well."
+        f"{title}: L1 {what} within the limit of {threshold:.3f} that harmless changes set (95th percentile) in "
+        f"{' and '.join(within)}. A map counts as {needed}."
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,19 +20,28 @@ from skinaudit.audit.records import ImageRecord, Record
 from skinaudit.audit.scope import NothingToAudit
 from skinaudit.audit.session import Prepared, prepare
 from skinaudit.audit.survey import derive
+from skinaudit.classifier.config_file import Value
 from skinaudit.config import AuditConfig, TargetMap, TargetRule, ThreatModel
 from skinaudit.report.document import Report
 from skinaudit.report.render import render
 from tests.audit.tiny_audit import BUDGET, DIRECT, Deleting, Listener, request, write_labels
-from tests.bundles import change_config, make_bundle
+from tests.bundles import change_config, make_bundle, tiny_densenet
 
+ONE_SIDED = tiny_densenet(3)
 SMALL = BUDGET.model_copy(update={"images": 4, "cam_steps": 12, "grad_steps": 12, "pgd_steps": 5})
 
 
-def ready(folder: Path, threat: ThreatModel, *, seed: int = 0, malignant: tuple[str, ...] = ("mel",)) -> Prepared:
-    """A prepared audit; the network of seed 0 calls everything mel, that of seed 3 calls 8 images bkl and 2 nv."""
+def ready(
+    folder: Path,
+    threat: ThreatModel,
+    *,
+    seed: int = 0,
+    malignant: tuple[str, ...] = ("mel",),
+    network: Mapping[str, Value] | None = None,
+) -> Prepared:
+    """A prepared audit; the network of seed 3 calls some images nv, and ``ONE_SIDED`` calls everything mel."""
     asked = request(folder, budget=SMALL)
-    bundle = make_bundle(folder / "bundle", seed=seed)
+    bundle = make_bundle(folder / "bundle", seed=seed, network=network)
     change_config(bundle, "metadata.json", {"skinaudit": {"malignant": list(malignant)}})
     labels = write_labels(bundle, sorted(asked.images.glob("photo_*.png")), wrong=0)
     config = asked.config.model_copy(update={"threat": threat, "interpreters": ("cam",)})
@@ -107,8 +116,9 @@ def test_the_map_of_another_image_of_the_wanted_class_is_wanted(usual: Prepared,
     assert len(by_image) == len(prepared.chosen)  # the same donor for every interpreter
 
 
-def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(usual: Prepared, tmp_path: Path) -> None:
-    prepared = wanting(usual, TargetRule.LEAST_LIKELY, TargetMap.CLASS)
+def test_without_a_donor_the_benign_map_is_wanted_and_the_record_says_why(tmp_path: Path) -> None:
+    wanted = ThreatModel(target=TargetRule.LEAST_LIKELY, target_map=TargetMap.CLASS)
+    prepared = ready(tmp_path, wanted, network=ONE_SIDED)
     _, records, report = done(prepared, tmp_path / "run")
     predicted = {prepared.looks[one].predicted for one in prepared.looks}
     orphans = [one for one in records if one.attack == "adv2" and one.target_class not in predicted]
@@ -158,14 +168,14 @@ def test_a_false_alarm_leaves_malignant_images_alone_with_a_reason(tmp_path: Pat
     assert left
     assert {(one.status, one.label) for one in left} == {("not selected", "nv")}
     classes = prepared.bench.classifier.classes
-    assert {classes[one.source_class] for one in records} == {"bkl"}
+    assert {classes[one.source_class] for one in records} == {"mel", "bkl"}
     assert {classes[int(str(one.target_class))] for one in records if one.attack == "adv2"} == {"nv"}
     assert "False alarm (benign to malignant): diagnosis changed in" in said(report)
 
 
 def test_a_false_alarm_needs_images_of_a_benign_diagnosis(tmp_path: Path) -> None:
     with pytest.raises(NothingToAudit, match="leaves all 9 usable images alone: a false alarm starts from a benign"):
-        ready(tmp_path / "all", ThreatModel(target=TargetRule.FALSE_ALARM))
+        ready(tmp_path / "all", ThreatModel(target=TargetRule.FALSE_ALARM), network=ONE_SIDED)
     with pytest.raises(NothingToAudit, match="the model declares none"):
         ready(tmp_path / "none", ThreatModel(target=TargetRule.FALSE_ALARM), malignant=())
 
