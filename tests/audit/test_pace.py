@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -33,3 +34,13 @@ def test_the_second_slowest_pass_counts(
     bench = prepare(request(tmp_path), DIRECT, Listener()).bench
     monkeypatch.setattr(pace, "time", Stopwatch(seconds))
     assert pace.seconds_per_pass(bench, []) == pytest.approx(expected / bench.config.batch_size)
+
+
+def test_the_shape_that_is_slowest_for_an_image_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    bench = prepare(request(tmp_path), DIRECT, Listener()).bench
+    budget = bench.config.budget.model_copy(update={"mask_images": 2})
+    bench = replace(
+        bench, config=bench.config.model_copy(update={"interpreters": ("cam", "mask-fast"), "budget": budget})
+    )
+    monkeypatch.setattr(pace, "time", Stopwatch([3.0] * 12))  # as long for 2 images as for 4
+    assert pace.seconds_per_pass(bench, []) == pytest.approx(3 / 2)
