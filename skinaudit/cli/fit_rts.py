@@ -10,7 +10,7 @@ import typer
 from skinaudit.classifier.source import ModelSource
 from skinaudit.cli import options
 from skinaudit.cli.console import Console
-from skinaudit.cli.errors import one_line_errors
+from skinaudit.cli.errors import CommandFailed, one_line_errors
 from skinaudit.cli.exit_codes import ExitCode
 from skinaudit.cli.model_options import takes_a_model
 from skinaudit.config import Device
@@ -91,8 +91,13 @@ def fit_rts(
         state = checkpoint or target.with_suffix(".unfinished")
         settings = FitSettings(epochs=epochs, batch_size=batch, seed=seed, half=half)
         request = FitRequest(images, truth, most, settings, state, load_key(id_key))
-        with options.open_decoder(frame, allow_burned_in) as decoder:
-            fitted = _run(classifier, request, decoder, console)
+        try:
+            with options.open_decoder(frame, allow_burned_in) as decoder:
+                fitted = _run(classifier, request, decoder, console)
+        except KeyboardInterrupt:
+            kept = f"what is done so far is kept in {state}" if state.exists() else "the fit had not begun"
+            said = f"interrupted; {kept}, the model is as it was. The same command goes on."
+            raise CommandFailed(said, ExitCode.INTERRUPTED) from None
         file = store(classifier, fitted, out)
         state.unlink(missing_ok=True)
         _show(console, fitted, file)

@@ -36,6 +36,7 @@ def test_every_attack_on_every_image_is_a_pair_that_the_same_model_sees_as_recor
         ("PGD", "ADV² (this tool) on CAM", "ADV² (this tool) on GRAD"), len(prepared.chosen)
     )
     assert seen == [pair.after for pair in pairs]
+    assert any(pair.before != pair.after for pair in pairs)
     assert len({pair.changed for pair in pairs}) == len(pairs)
 
 

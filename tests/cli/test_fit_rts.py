@@ -61,6 +61,25 @@ def test_the_same_command_goes_on_and_another_is_refused(
     assert not state.exists()
 
 
+def test_who_interrupts_it_is_told_where_the_state_is_and_goes_on(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_images(tmp_path / "images", 9)
+    state = model / "interpreters" / "rts.unfinished"
+
+    def interrupted(*_: object) -> str:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as during_the_first_epoch:
+        during_the_first_epoch.setattr("skinaudit.cli.fit_rts._line", interrupted)
+        assert main(command(model, tmp_path / "images")) == 5
+    said = " ".join(capsys.readouterr().err.split())
+    assert f"interrupted; what is done so far is kept in {state}, the model is as it was. The same command" in said
+    assert main(command(model, tmp_path / "images")) == 0
+    assert f"Going on from {state}" in " ".join(capsys.readouterr().err.split())
+    assert not state.exists()
+
+
 def test_too_few_images_are_unusable(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_images(tmp_path / "images", 3)
     assert main(command(model, tmp_path / "images")) == 3

@@ -172,10 +172,8 @@ def _distances_caption(threat: ThreatModel, title: str, arms: Sequence[Arm], thr
         what = "drift"
         needed = "kept only where its most important fifth also overlaps that of the benign map enough"
     else:
-        what, needed = (
-            "distance from the wanted map",
-            "reached only where its most important fifth also overlaps enough",
-        )
+        what = "distance from the wanted map"
+        needed = "reached only where its most important fifth also overlaps that of the wanted map enough"
     return (
         f"{title}: L1 {what} within the limit of {threshold:.3f} that harmless changes set (95th percentile) in "
         f"{' and '.join(within)}. A map counts as {needed}."

@@ -75,7 +75,9 @@ def test_saved_maps_belong_to_the_recorded_distances(finished: Path) -> None:
 
 def test_joint_success_is_flipped_and_kept(finished: Path) -> None:
     with RunReader(finished) as run:
-        assert all(record.joint == (record.flipped and record.kept) for record in run.records())
+        records = run.records()
+    assert all(record.joint == (record.flipped and record.kept) for record in records)
+    assert {record.flipped for record in records} == {True, False}
 
 
 def test_files_that_are_not_attacked_say_why(finished: Path) -> None:
